@@ -22,12 +22,14 @@ type Tenant string
 type Channel string
 
 // Check returns an error of kind Invalid if t is not a well-formed tenant name.
-func (t Tenant) Check() error { return checkToken("tenant", string(t)) }
+func (t Tenant) Check() error { return CheckToken("tenant", string(t)) }
 
 // Check returns an error of kind Invalid if c is not a well-formed channel name.
-func (c Channel) Check() error { return checkToken("channel", string(c)) }
+func (c Channel) Check() error { return CheckToken("channel", string(c)) }
 
-func checkToken(what, s string) error {
+// CheckToken returns an error of kind Invalid, which calls s by what it is, unless s matches [a-z0-9][a-z0-9_-]{0,63}: the grammar of every name that
+// is part of a NATS subject, a path or a ledger leaf.
+func CheckToken(what, s string) error {
 	if s == "" || len(s) > MaxTokenBytes {
 		return Errorf("escrow.Check", Invalid, "%s %q must have 1 to %d characters", what, s, MaxTokenBytes)
 	}
