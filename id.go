@@ -2,7 +2,9 @@ package escrow
 
 import (
 	"fmt"
+	"log/slog"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -68,7 +70,7 @@ func (id Identity) Value() string {
 func (id Identity) Check() error {
 	scheme, value, ok := strings.Cut(string(id), ":")
 	switch {
-	case !ok || scheme == "" || value == "":
+	case !ok || scheme == "" || strings.TrimSpace(value) == "":
 		return Errorf("escrow.Identity", Invalid, `an identity must be typed, as "email:…", "tel:+…" or "user:…"`)
 	case len(id) > MaxIdentityBytes:
 		return Errorf("escrow.Identity", Invalid, "an identity must have at most %d bytes, this one has %d", MaxIdentityBytes, len(id))
@@ -81,17 +83,18 @@ func (id Identity) Check() error {
 		}
 	}
 	for _, r := range value {
-		if r < 0x20 || r == 0x7f {
+		if unicode.IsControl(r) {
 			return Errorf("escrow.Identity", Invalid, "an identity must not contain control characters")
 		}
 	}
 	return nil
 }
 
-// Normalise returns the one spelling under which an identity is known: mail addresses in lower case without surrounding space, telephone
-// numbers as + and digits, everything else as it is, trimmed.
+// Normalise returns the one spelling under which an identity is known, which is its own Normalise: mail addresses in lower case, telephone numbers
+// as digits after an optional +, everything else as it is; always without surrounding space and with the scheme in lower case. A telephone "number"
+// with anything but digits and the usual punctuation in it is the name of a sender and stays as it is: two names must not become one person.
 func (id Identity) Normalise() Identity {
-	scheme, value := strings.ToLower(id.Scheme()), strings.TrimSpace(id.Value())
+	scheme, value := strings.TrimSpace(strings.ToLower(id.Scheme())), strings.TrimSpace(id.Value())
 	switch scheme {
 	case "email":
 		value = strings.ToLower(value)
@@ -101,18 +104,25 @@ func (id Identity) Normalise() Identity {
 	return Identity(scheme + ":" + value)
 }
 
+// telDigits strips the punctuation people write into telephone numbers; what is no telephone number is returned unchanged.
 func telDigits(s string) string {
-	var b strings.Builder
-	for i, r := range s {
-		if r >= '0' && r <= '9' || r == '+' && i == 0 {
-			b.WriteRune(r)
+	digits := make([]byte, 0, len(s))
+	for _, r := range s {
+		switch {
+		case r >= '0' && r <= '9', r == '+' && len(digits) == 0:
+			digits = append(digits, byte(r))
+		case !strings.ContainsRune(telPunctuation, r):
+			return s
 		}
 	}
-	if b.Len() == 0 {
+	if len(digits) == 0 || string(digits) == "+" {
 		return s
 	}
-	return b.String()
+	return string(digits)
 }
+
+// telPunctuation is what RFC 3966 calls visual separators, and what else is seen: spaces, with and without a line break, and slashes.
+const telPunctuation = " \u00a0\u202f-.()/"
 
 // Scoped returns the normalised identity in the scope in which it is unique: a "user:" account belongs to its channel, every other scheme to the
 // tenant. It is the string the subject directory tokenises.
@@ -123,3 +133,6 @@ func (id Identity) Scoped(c Channel) string {
 	}
 	return string(n)
 }
+
+// LogValue hides the address: an identity in a log would outlive every erasure.
+func (id Identity) LogValue() slog.Value { return slog.StringValue("identity") }

@@ -75,3 +75,9 @@ type Attachment struct {
 
 // LogValue hides content: personal types never reach a log.
 func (m Message) LogValue() slog.Value { return slog.StringValue("message") }
+
+// LogValue hides who it is.
+func (p Participant) LogValue() slog.Value { return slog.StringValue("participant") }
+
+// LogValue hides name and content.
+func (a Attachment) LogValue() slog.Value { return slog.StringValue("attachment") }
