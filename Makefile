@@ -1,0 +1,41 @@
+# make check before a commit; make ci is what the server runs.
+
+FUZZTIME ?= 60
+COUNT ?= 10
+RACE = ./events/... ./archive/... ./crypto/... ./index/... ./ingest/... ./retention/... ./server/...
+
+.PHONY: help test check race fuzz soak bench ci
+
+help:
+	@echo "test   all tests"
+	@echo "check  formatting, vet, staticcheck, all tests"
+	@echo "race   tests of the concurrent packages under the race detector"
+	@echo "fuzz   every fuzz target for FUZZTIME=$(FUZZTIME) seconds"
+	@echo "soak   end-to-end tests with kills and full disks, COUNT=$(COUNT) times"
+	@echo "bench  throughput beside the same work without an archive"
+	@echo "ci     everything, as .ci/run"
+
+test:
+	go test ./...
+
+check:
+	@test -z "$$(gofmt -l .)" || { gofmt -l .; exit 1; }
+	go vet ./...
+	go tool staticcheck ./...
+	go test ./...
+
+race:
+	CGO_ENABLED=1 go test -count=1 -race $(RACE)
+
+fuzz:
+	for p in $$(go list ./...); do for f in $$(go test -list "^Fuzz" $$p | grep "^Fuzz"); do \
+		go test -run "^$$" -fuzz "^$$f\$$" -fuzztime $(FUZZTIME)s $$p || exit 1; done; done
+
+soak:
+	ESCROW_E2E=1 go test -count=$(COUNT) -run TestE2E -timeout 4h ./cmd/escrow/...
+
+bench:
+	go run ./cmd/escrow bench
+
+ci:
+	.ci/run
