@@ -25,7 +25,7 @@ var libraries = []library{
 	{"github.com/abadojack/whatlanggo", []string{"index/bleveindex"}},
 	{"github.com/tink-crypto/tink-go/v2", []string{"crypto/*"}},
 	{"github.com/klauspost/compress", []string{"crypto/seal", "ingest/source", "archive/bundle"}},
-	{"golang.org/x/mod", []string{"archive", "archive/*", "crypto/sign", "server", "cmd/escrow"}},
+	{"golang.org/x/mod", []string{"archive", "archive/*", "crypto/seal", "crypto/sign", "server", "cmd/escrow"}},
 	{"github.com/jhillyerd/enmime/v2", []string{"ingest"}},
 	{"github.com/gogs/chardet", []string{"ingest"}},
 	{"golang.org/x/net", []string{"ingest"}},

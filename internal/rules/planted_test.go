@@ -229,6 +229,7 @@ func TestWrappingCatches(t *testing.T) {
 		{"opaque above", "index/a.go", in("// opaque: the caller must not see the cause\nreturn fmt.Errorf(\"read: %v\", err)"), ""},
 		{"opaque without a reason", "index/a.go", in(`return fmt.Errorf("read: %v", err) // opaque`), "without %w"},
 		{"no error", "index/a.go", in(`return fmt.Errorf("read: 100%% of %v", name)`), ""},
+		{"the number of an error", "index/a.go", in(`return fmt.Errorf("refused (%d)", e.ErrCode)`), ""},
 		{"printed to a screen", "index/a.go", in(`fmt.Printf("%v", err); return nil`), ""},
 		{"in a test", "index/a_test.go", in(`return fmt.Errorf("read: %v", err)`), ""},
 		{"decided by text", "index/a.go", `package index; import "strings"; func f(err error) bool { return strings.Contains(err.Error(), "x") }`, "strings.Contains on the text"},

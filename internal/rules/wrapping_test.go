@@ -95,7 +95,7 @@ func isError(e ast.Expr) bool {
 	case *ast.Ident:
 		return errorName.MatchString(e.Name)
 	case *ast.SelectorExpr:
-		return errorName.MatchString(e.Sel.Name)
+		return errorName.MatchString(e.Sel.Name) && !strings.HasSuffix(e.Sel.Name, "Code")
 	case *ast.CallExpr:
 		sel, ok := e.Fun.(*ast.SelectorExpr)
 		return ok && (errorText(e) || errorName.MatchString(sel.Sel.Name) || sel.Sel.Name == "Join" && isPackage(sel.X, "errors") ||
