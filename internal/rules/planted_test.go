@@ -225,6 +225,8 @@ func TestWrappingCatches(t *testing.T) {
 		{"of a context", "index/a.go", in(`return fmt.Errorf("read: %v", ctx.Err())`), "without %w"},
 		{"the typed error", "index/a.go", in(`return escrow.Errorf("index.Read", escrow.Corrupt, "read "+"it: %v", err)`), "without %w"},
 		{"a function of the package", "index/a.go", in(`return invalid("read: %v", err)`), "without %w"},
+		{"a usage error of a command", "cmd/escrow/a.go", in(`return usage("read: %s", err)`), ""},
+		{"a wrapped error of a command", "cmd/escrow/a.go", in(`return fmt.Errorf("read: %v", err)`), "without %w"},
 		{"opaque", "index/a.go", in(`return fmt.Errorf("read: %v", err) // opaque: the caller must not see the cause`), ""},
 		{"opaque above", "index/a.go", in("// opaque: the caller must not see the cause\nreturn fmt.Errorf(\"read: %v\", err)"), ""},
 		{"opaque without a reason", "index/a.go", in(`return fmt.Errorf("read: %v", err) // opaque`), "without %w"},

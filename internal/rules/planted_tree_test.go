@@ -57,6 +57,9 @@ func TestTreeRulesCatch(t *testing.T) {
 			{"docs/b.md", ""}, {"docs/adr/0001.md", ""}, {"README.md", ""}}, ""},
 		{"a dead link", checkLinks, []page{{"docs/a.md", "text\n[b](b.md)"}}, "docs/a.md:2: dead link b.md"},
 		{"a link out of the repository", checkLinks, []page{{"a.md", "[b](../b.md)"}}, "dead link ../b.md"},
+		{"code refers to a page", checkLinks, []page{{"index/a.go", "// Package index is described in docs/search.md.\npackage index"}, {"docs/search.md", ""}}, ""},
+		{"code refers to no page", checkLinks, []page{{"index/a.go", "// Package index is described in docs/format/search.md.\npackage index"}},
+			"index/a.go:1: refers to docs/format/search.md"},
 		{"an example in code", checkLinks, []page{{"docs/a.md", "```\n[b](b.md)\n```"}}, ""},
 
 		{"the packages are named", checkArchitecture, []page{{"ARCHITECTURE.md", "`index/bleveindex` and `index`, not `go test`"},

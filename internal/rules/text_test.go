@@ -49,14 +49,23 @@ func grep(tr *tree, pattern *regexp.Regexp, text string) []finding {
 }
 
 var (
-	link = regexp.MustCompile(`\]\(([^)\s]+)\)`)
-	word = regexp.MustCompile("`([a-z][a-z0-9-]*(?:/[a-z0-9-]+)*)/?`")
+	mention = regexp.MustCompile(`\bdocs/[\w./-]*\w\.md\b`)
+	link    = regexp.MustCompile(`\]\(([^)\s]+)\)`)
+	word    = regexp.MustCompile("`([a-z][a-z0-9-]*(?:/[a-z0-9-]+)*)/?`")
 )
 
-// checkLinks: a relative link in a Markdown page leads to a file of this repository.
+// checkLinks: a relative link in a Markdown page leads to a file of this repository, and a page that code or text refers to exists.
 func checkLinks(tr *tree) []finding {
 	var found []finding
 	for _, d := range tr.docs {
+		if within(d.path, "internal/rules") {
+			continue
+		}
+		for i, line := range bytes.Split(d.text, []byte("\n")) {
+			if m := mention.Find(line); m != nil && !tr.has(string(m)) {
+				found = append(found, finding{path: d.path, line: i + 1, text: "refers to " + string(m) + ", which does not exist"})
+			}
+		}
 		if path.Ext(d.path) != ".md" {
 			continue
 		}

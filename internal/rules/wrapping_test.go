@@ -18,7 +18,7 @@ func checkWrapping(p *pkg) []finding {
 			if !ok || f.comment(call.Pos(), "opaque: ") || f.comment(call.End(), "opaque: ") {
 				return true
 			}
-			if makesError(call) && formatsError(call) {
+			if makesError(p, call) && formatsError(call) {
 				found = append(found, f.finding(call.Pos(), "an error is formatted without %%w; wrap it, or say why not in a comment // opaque:"))
 			}
 			if target, name := f.qualified(call.Fun); target == "strings" && len(call.Args) > 0 && errorText(call.Args[0]) {
@@ -30,13 +30,14 @@ func checkWrapping(p *pkg) []finding {
 	return found
 }
 
-// makesError reports whether call is fmt.Errorf, another Errorf, or a function of the package itself that may pass its arguments on to one.
-func makesError(call *ast.CallExpr) bool {
+// makesError reports whether call is fmt.Errorf, another Errorf, or a function of the package itself that may pass its arguments on to one. In a
+// command such functions make the last text a user sees.
+func makesError(p *pkg, call *ast.CallExpr) bool {
 	switch fun := call.Fun.(type) {
 	case *ast.SelectorExpr:
 		return strings.HasSuffix(fun.Sel.Name, "Errorf")
 	case *ast.Ident:
-		return !strings.Contains(strings.ToLower(fun.Name), "print") && fun.Name != "panic"
+		return !p.command() && fun.Name != "panic" && !strings.Contains(strings.ToLower(fun.Name), "print")
 	}
 	return false
 }
