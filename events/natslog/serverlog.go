@@ -1,0 +1,76 @@
+package natslog
+
+import (
+	"fmt"
+	"log/slog"
+	"regexp"
+	"strings"
+	"sync"
+	"sync/atomic"
+)
+
+// serverLog passes the NATS server's log lines on to slog. Their arguments can hold what clients chose, subjects and names, so a line is passed on
+// as its format string alone, apart from errors of the store, whose arguments are ours: stream names, paths and error texts.
+type serverLog struct {
+	log    *slog.Logger
+	broken atomic.Bool // JetStream reported an error after which it does not write any more
+
+	mu   sync.Mutex
+	dead string // first fatal line
+}
+
+func (l *serverLog) reset() {
+	l.broken.Store(false)
+	l.mu.Lock()
+	l.dead = ""
+	l.mu.Unlock()
+}
+
+func (l *serverLog) fatal() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.dead
+}
+
+// storeTrouble matches the lines that concern the store.
+var storeTrouble = regexp.MustCompile(`(?i)jetstream|filestore|recover|corrupt|orphan|write error|checksum`)
+
+// writeTrouble matches the lines after which JetStream refuses writes until it is restarted.
+var writeTrouble = regexp.MustCompile(`(?i)critical write error|will be disabled|resources exceeded`)
+
+func (l *serverLog) pass(level slog.Level, format string, args []any) {
+	store := storeTrouble.MatchString(format)
+	text := strings.TrimSpace(format)
+	if store {
+		text = strings.TrimSpace(fmt.Sprintf(format, args...))
+	}
+	if level >= slog.LevelWarn && writeTrouble.MatchString(text) {
+		l.broken.Store(true)
+	}
+	l.log.Log(nil, level, "nats server", slog.String("line", text), slog.Bool("store", store))
+}
+
+// Noticef passes notices on as debug lines.
+func (l *serverLog) Noticef(format string, args ...any) { l.pass(slog.LevelDebug, format, args) }
+
+// Warnf passes warnings on.
+func (l *serverLog) Warnf(format string, args ...any) { l.pass(slog.LevelWarn, format, args) }
+
+// Errorf passes errors on.
+func (l *serverLog) Errorf(format string, args ...any) { l.pass(slog.LevelError, format, args) }
+
+// Fatalf passes the line on and keeps the first for StartServer; it does not end the process.
+func (l *serverLog) Fatalf(format string, args ...any) {
+	l.pass(slog.LevelError, format, args)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.dead == "" {
+		l.dead = fmt.Sprintf(format, args...)
+	}
+}
+
+// Debugf drops the line: it may hold what clients sent.
+func (l *serverLog) Debugf(string, ...any) {}
+
+// Tracef drops the line: it holds what clients sent.
+func (l *serverLog) Tracef(string, ...any) {}
