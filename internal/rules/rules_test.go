@@ -26,6 +26,7 @@ func all() []rule {
 		{"comments", checkComments},
 		{"sizes", checkSizes},
 		{"wrapping", checkWrapping},
+		{"dropped errors", checkDropped},
 		{"format", checkFormat},
 	}
 }
