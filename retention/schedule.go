@@ -46,7 +46,7 @@ type classJSON struct {
 	Days   *int    `json:"days"`
 }
 
-// ParseSchedule reads a schedule from JSON: an object with "classes", each with "name", "number" and "days", and optionally "retired", the
+// ParseSchedule reads a schedule from JSON (docs/retention.md): an object with "classes", each with "name", "number" and "days", and optionally "retired", the
 // numbers of classes that existed once and must never be given out again. The default class is added if the list does not name it. Unknown fields
 // and anything after the object are refused. Errors are of kind Invalid and say which class is wrong and what to write instead.
 func ParseSchedule(data []byte) (Schedule, error) {
