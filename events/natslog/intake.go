@@ -46,6 +46,7 @@ type Intake struct {
 	who    publishers
 	stats  counts
 	bytes  atomic.Int64 // payload bytes waiting
+	open   atomic.Bool
 }
 
 // NewIntake returns an intake for the tenants whose logs are given. Run starts it.
@@ -136,9 +137,14 @@ func (i *Intake) listen(ctx context.Context) error {
 	if err := i.conn.nc.FlushTimeout(requestTimeout); err != nil {
 		return errors.Join(escrow.Errorf(op, escrow.Unavailable, "subscribe: %w", err), drain(subs, ended))
 	}
+	i.open.Store(true)
+	defer i.open.Store(false)
 	<-ctx.Done()
 	return drain(subs, ended)
 }
+
+// Listening reports whether the server hands over what platforms publish.
+func (i *Intake) Listening() bool { return i.open.Load() && i.conn.Connected() }
 
 // drain ends subscriptions after what has arrived was handed over.
 func drain(subs []*nats.Subscription, ended <-chan struct{}) error {
@@ -229,7 +235,7 @@ func (i *Intake) Sealed(t escrow.Tenant, tags [][16]byte) {
 }
 
 // Stats returns the present counts.
-func (i *Intake) Stats() Stats {
+func (i *Intake) Stats() IntakeStats {
 	s := i.stats.copy()
 	s.Dropped = i.conn.dropped.Load()
 	for _, sh := range i.shards {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -113,14 +112,10 @@ func (p *Publisher) Publish(ctx context.Context, m PublishMsg) (Ack, error) {
 	return Ack{Stream: a.Stream, Seq: a.Sequence, Duplicate: a.Duplicate}, nil
 }
 
-// PublishAsync sends one message without waiting for the acknowledgement, unless the window is full; done is called with it later, from another
-// goroutine, exactly once unless PublishAsync itself fails. done must not block.
+// PublishAsync sends one message without waiting for the acknowledgement; only if the window is full, it waits up to 5 s for room. done is called
+// with the acknowledgement later, from another goroutine, exactly once unless PublishAsync itself fails.
 func (p *Publisher) PublishAsync(ctx context.Context, m PublishMsg, done func(Ack, error)) error {
-	stall := requestTimeout
-	if deadline, ok := ctx.Deadline(); ok {
-		stall = time.Until(deadline)
-	}
-	future, err := p.js.PublishMsgAsync(p.message(m), jetstream.WithStallWait(max(stall, time.Millisecond)))
+	future, err := p.js.PublishMsgAsync(p.message(m), jetstream.WithStallWait(requestTimeout))
 	if err != nil {
 		return publishError(err)
 	}

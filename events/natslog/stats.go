@@ -7,8 +7,8 @@ import (
 	"escrow"
 )
 
-// Stats counts what the intake did since it was created.
-type Stats struct {
+// IntakeStats counts what the intake did since it was created.
+type IntakeStats struct {
 	Accepted   uint64            // stored and acknowledged
 	Duplicates uint64            // acknowledged as stored before
 	Refused    map[string]uint64 // by kind of error, as in "invalid", "denied", "unavailable"
@@ -21,7 +21,7 @@ type Stats struct {
 // counts is the intake's own count.
 type counts struct {
 	mu sync.Mutex
-	s  Stats
+	s  IntakeStats
 }
 
 func (c *counts) ack(duplicate bool) {
@@ -52,7 +52,7 @@ func (c *counts) committed(t time.Time) {
 	c.mu.Unlock()
 }
 
-func (c *counts) copy() Stats {
+func (c *counts) copy() IntakeStats {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s := c.s
