@@ -7,26 +7,14 @@ import (
 	"time"
 
 	"escrow"
+	"escrow/events/natslog"
 )
 
-// Publication is one message on its way to the archive.
-type Publication struct {
-	ID          string // for deduplication; "" leaves it to the id in the message
-	ContentType string
-	Header      map[string][]string // nil, or Escrow-Meta-Folder and Escrow-Meta-Flags
-	Data        []byte              // must not be changed, and may be kept until done is called
-}
-
-// Receipt says that a message is durable in the archive.
-type Receipt struct {
-	Duplicate bool // it was there before
-}
-
-// Publisher sends messages in the order of the calls. PublishAsync returns without waiting for the acknowledgement, and calls done exactly once, from
-// any goroutine, when it is there, when it has become certain that there will be none, or when ctx is cancelled. An error of kind Unavailable, and
-// context.DeadlineExceeded, mean that the same message may be sent again.
+// Publisher sends messages in the order of the calls; *natslog.Publisher is one. PublishAsync does not wait for the acknowledgement. Unless it fails,
+// it calls done exactly once, from any goroutine. An error of kind Unavailable, and context.DeadlineExceeded, mean that the same message may be sent
+// again.
 type Publisher interface {
-	PublishAsync(ctx context.Context, p Publication, done func(Receipt, error))
+	PublishAsync(ctx context.Context, m natslog.PublishMsg, done func(natslog.Ack, error)) error
 }
 
 // Progress shows how far an import is. Show is called often, from the goroutine of Run; r is valid during the call.
@@ -93,13 +81,13 @@ type importer struct {
 // flight is a message under way.
 type flight struct {
 	place  string
-	pub    Publication
-	result chan outcome // holds one
+	msg    natslog.PublishMsg
+	result chan outcome // of the last attempt; holds one
 }
 
 type outcome struct {
-	receipt Receipt
-	err     error
+	ack natslog.Ack
+	err error
 }
 
 func (im *importer) run(items iter.Seq[Item]) error {
@@ -142,14 +130,14 @@ func (im *importer) take(it Item) error {
 	if err := im.interrupted(); err != nil {
 		return err
 	}
-	f := &flight{place: it.Place(), pub: publication(it), result: make(chan outcome, 1)}
+	f := &flight{place: it.Place(), msg: message(it)}
 	im.queue = append(im.queue, f)
 	im.bytes += len(it.Data)
 	im.send(f)
 	return nil
 }
 
-func publication(it Item) Publication {
+func message(it Item) natslog.PublishMsg {
 	h := make(map[string][]string)
 	if it.Folder != "" {
 		h["Escrow-Meta-Folder"] = []string{it.Folder}
@@ -160,7 +148,7 @@ func publication(it Item) Publication {
 	if len(h) == 0 {
 		h = nil
 	}
-	return Publication{ID: it.ID, ContentType: it.ContentType, Header: h, Data: it.Data}
+	return natslog.PublishMsg{ID: it.ID, ContentType: it.ContentType, Header: h, Data: it.Data}
 }
 
 func (im *importer) full(next int) bool {
@@ -173,7 +161,12 @@ func (im *importer) ready() bool {
 }
 
 func (im *importer) send(f *flight) {
-	im.pub.PublishAsync(im.sendCtx, f.pub, func(r Receipt, err error) { f.result <- outcome{r, err} })
+	result := make(chan outcome, 1) // a late answer to an earlier attempt meets nobody
+	f.result = result
+	err := im.pub.PublishAsync(im.sendCtx, f.msg, func(a natslog.Ack, err error) { result <- outcome{a, err} })
+	if err != nil {
+		result <- outcome{err: err}
+	}
 }
 
 // settle waits until the fate of the oldest message is known, sending it again as often as it takes. The later ones keep their place: in the order in
@@ -182,17 +175,15 @@ func (im *importer) settle() error {
 	f := im.queue[0]
 	pause, paused := firstBackoff, time.Duration(0)
 	for {
-		var out outcome
-		select {
-		case out = <-f.result:
-		case <-im.ctx.Done():
-			return im.interrupted()
+		out, err := im.await(f)
+		if err != nil {
+			return err
 		}
 		if !transient(out.err) {
 			im.pop()
 			return im.count(f, out)
 		}
-		f.result <- out // for drain, should the pause end the run
+		f.result = answered(out) // for drain, should the run end here
 		if paused >= im.cfg.RetryFor {
 			return escrow.Errorf("source.Run", escrow.Unavailable, "the server was not available for %v; run it again to complete it: %w", paused, out.err)
 		}
@@ -201,15 +192,35 @@ func (im *importer) settle() error {
 		case <-im.ctx.Done():
 			return im.interrupted()
 		}
-		<-f.result
 		im.show()
 		im.send(f)
 		paused, pause = paused+pause, min(2*pause, lastBackoff)
 	}
 }
 
+// await returns what became of the last attempt to send f. An attempt without an answer may be repeated.
+func (im *importer) await(f *flight) (outcome, error) {
+	if len(f.result) > 0 {
+		return <-f.result, nil
+	}
+	select {
+	case out := <-f.result:
+		return out, nil
+	case <-im.cfg.After(answerWait):
+		return outcome{err: escrow.Errorf("source.Run", escrow.Unavailable, "no answer within %v", answerWait)}, nil
+	case <-im.ctx.Done():
+		return outcome{}, im.interrupted()
+	}
+}
+
+func answered(out outcome) chan outcome {
+	c := make(chan outcome, 1)
+	c <- out
+	return c
+}
+
 func (im *importer) pop() {
-	im.bytes -= len(im.queue[0].pub.Data)
+	im.bytes -= len(im.queue[0].msg.Data)
 	im.queue[0] = nil
 	im.queue = im.queue[1:]
 }

@@ -62,6 +62,9 @@ const (
 	firstBackoff = 100 * time.Millisecond
 	lastBackoff  = 5 * time.Second
 
+	// answerWait is how long to wait for the answer to one message: several times what a server under load takes, for asking again costs it twice.
+	answerWait = 30 * time.Second
+
 	// DefaultRetryFor is how long one message is tried again before the import gives up: a restart of the server takes seconds.
 	DefaultRetryFor = 2 * time.Minute
 

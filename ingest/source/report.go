@@ -41,7 +41,7 @@ func (r *Report) settled(place string, out outcome) {
 	switch {
 	case out.err != nil:
 		r.failed(place, reason(out.err))
-	case out.receipt.Duplicate:
+	case out.ack.Duplicate:
 		r.Read++
 		r.Duplicate++
 	default:
