@@ -103,12 +103,18 @@ func recordError(op string, seq escrow.Seq, err error) error {
 	return &escrow.Error{Op: op, Kind: escrow.KindOf(err), Record: &seq, Err: err}
 }
 
+// ErrStop is what a function given to Scan returns to end it early.
+var ErrStop = errors.New("stop scanning")
+
 // Scan calls fn for every record from a number on, in order, up to the size of the ledger at the call, checked as by Read. It needs memory for one record
-// and reads the disk in sequence. The record belongs to fn. It returns fn's error as it is, ctx's, or those of Read.
+// and reads the disk in sequence. The record belongs to fn. It returns nil if fn returned ErrStop, any other error of fn as it is, ctx's, or those of Read.
 func (l *Ledger) Scan(ctx context.Context, from escrow.Seq, fn func(Record) error) error {
 	s := l.now()
 	for uint64(from) < uint64(s.size) {
 		next, err := l.scanSegment(ctx, s, from, fn)
+		if errors.Is(err, ErrStop) {
+			return nil
+		}
 		if err != nil {
 			return err
 		}
