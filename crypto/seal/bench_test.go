@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"crypto/aes"
 	"crypto/cipher"
-	"crypto/rand"
 	"crypto/sha256"
 	"fmt"
 	"testing"
@@ -28,10 +27,6 @@ func newTreeKeys() treeKeys {
 	return k
 }
 
-func share(kind keytree.Kind, leaf uint32) keytree.Share {
-	return sha256.Sum256([]byte(fmt.Sprint("test share ", kind, leaf)))
-}
-
 // prose returns n bytes that compress as chat does.
 func prose(n int) []byte {
 	var b bytes.Buffer
@@ -48,7 +43,7 @@ func prose(n int) []byte {
 }
 
 // conversation returns a record of a body and two identities, as most are, between two of 100 000 people.
-func conversation(body []byte, n uint32) (seal.Context, []seal.Facet) {
+func conversation(plain []byte, n uint32) (seal.Context, []seal.Facet) {
 	ctx := testContext()
 	ctx.Seq = ctx.Seq + 1
 	r := keytree.Ref{Kind: keytree.KindRetention, Tree: 1, Leaf: 22_000}
@@ -56,7 +51,7 @@ func conversation(body []byte, n uint32) (seal.Context, []seal.Facet) {
 	customer := keytree.Ref{Kind: keytree.KindSubject, Leaf: n * 2654435761 % 100_000}
 	agent := keytree.Ref{Kind: keytree.KindSubject, Leaf: n * 40503 % 100_000}
 	return ctx, []seal.Facet{
-		{Kind: seal.FacetBody, ContentType: "application/json", Plain: body, Slots: [][]keytree.Ref{{customer, r, m}}},
+		{Kind: seal.FacetBody, ContentType: "application/json", Plain: plain, Slots: [][]keytree.Ref{{customer, r, m}}},
 		{Kind: seal.FacetIdentity, Index: 0, Plain: []byte(`Ana Souza <ana.souza@example.org>`), Slots: [][]keytree.Ref{{customer, r, m}}},
 		{Kind: seal.FacetIdentity, Index: 1, Plain: []byte(`Bernd Meier <b.meier@bank.example>`), Slots: [][]keytree.Ref{{agent, r, m}}},
 	}
@@ -66,7 +61,7 @@ func BenchmarkSeal(b *testing.B) {
 	z := newSealer(b)
 	keys := newTreeKeys()
 	for _, size := range []int{300, 2000, 1 << 20} {
-		body := prose(size)
+		plain := prose(size)
 		b.Run(fmt.Sprintf("%dB+2", size), func(b *testing.B) {
 			b.SetBytes(int64(size))
 			b.ReportAllocs()
@@ -74,7 +69,7 @@ func BenchmarkSeal(b *testing.B) {
 			var blob []byte
 			for b.Loop() {
 				n++
-				ctx, facets := conversation(body, n)
+				ctx, facets := conversation(plain, n)
 				var err error
 				if blob, err = z.Seal(keys, ctx, facets); err != nil {
 					b.Fatal(err)
@@ -82,12 +77,12 @@ func BenchmarkSeal(b *testing.B) {
 			}
 			b.ReportMetric(float64(len(blob)), "bytes/blob")
 		})
-		b.Run(fmt.Sprintf("%dB+2/bare", size), func(b *testing.B) { benchBare(b, body) })
+		b.Run(fmt.Sprintf("%dB+2/bare", size), func(b *testing.B) { benchBare(b, plain) })
 	}
 }
 
 // benchBare does with the same bytes what cannot be avoided: compress once, encrypt with AES-256-GCM under one cached key, hash.
-func benchBare(b *testing.B, body []byte) {
+func benchBare(b *testing.B, plain []byte) {
 	enc, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderCRC(false))
 	if err != nil {
 		b.Fatal(err)
@@ -100,10 +95,10 @@ func benchBare(b *testing.B, body []byte) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	b.SetBytes(int64(len(body)))
+	b.SetBytes(int64(len(plain)))
 	var packed, sealed []byte
 	for b.Loop() {
-		packed = enc.EncodeAll(body, packed[:0])
+		packed = enc.EncodeAll(plain, packed[:0])
 		packed = append(packed, `Ana Souza <ana.souza@example.org>Bernd Meier <b.meier@bank.example>`...)
 		sealed = gcm.Seal(sealed[:0], nil, packed, nil)
 		sha256.Sum256(sealed)
@@ -154,21 +149,5 @@ func BenchmarkSealOne(b *testing.B) {
 		if _, err := z.SealOne(share('I', 1), "escrow/log/v1", nil, plain); err != nil {
 			b.Fatal(err)
 		}
-	}
-}
-
-func newSealer(t testing.TB) *seal.Sealer {
-	t.Helper()
-	z, err := seal.New(rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return z
-}
-
-func testContext() seal.Context {
-	return seal.Context{
-		Tenant: "acme", Region: "eu", Seq: 42, Message: [16]byte{1, 2, 3}, Stream: [16]byte{4, 5, 6},
-		Policy: seal.PolicyID{Name: "principal", Version: 1}, Class: "R7",
 	}
 }
