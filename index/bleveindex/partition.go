@@ -1,0 +1,237 @@
+package bleveindex
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"path/filepath"
+	"sync"
+
+	"github.com/blevesearch/bleve/v2/index/scorch"
+	bleve "github.com/blevesearch/bleve_index_api"
+
+	"escrow"
+)
+
+// Keys of the engine's internal values. The engine leaves them in clear, the values not.
+var (
+	monthKey   = []byte("month")   // the partition's month
+	appliedKey = []byte("applied") // position of the last batch that touched the partition, decimal
+)
+
+// partition is one month of one tenant: an engine of its own in a directory with a random name.
+type partition struct {
+	name  string
+	dir   string
+	month string
+	keys  *fileKeys
+	log   *slog.Logger
+
+	engine  *scorch.Scorch
+	applied escrow.TreeSize // guarded by Index.applying
+	closing chan struct{}
+	gate    sync.RWMutex // searches hold it for reading; Purge takes it to know that those before it are over
+	change  sync.Mutex   // held by whoever deletes or replaces documents, and by Purge
+
+	mu      sync.Mutex
+	failure error              // first error of writing since it was last asked
+	alarm   chan struct{}      // closed when failure is set
+	damage  error              // first error of reading; it stays
+	files   map[string]*sealer // sealers of segments written since the partition was opened, by path
+	meta    *uint32            // leaf of the engine's table of contents, one for as long as the partition is open
+}
+
+func newPartition(name, dir string, keys *fileKeys, log *slog.Logger) *partition {
+	return &partition{name: name, dir: dir, keys: keys, log: log, closing: make(chan struct{}), alarm: make(chan struct{}),
+		files: map[string]*sealer{}}
+}
+
+// start opens the engine. The engine takes what it cannot read for absent and would begin an empty index; so whatever the hooks had to refuse
+// meanwhile is an error here, and the caller must check what it then holds.
+func (p *partition) start(queue *bleve.AnalysisQueue) error {
+	const op = "bleveindex.Open"
+	if err := process.register(p.dir, p); err != nil {
+		return err
+	}
+	engine, err := scorch.NewScorch(scorch.Name, p.config(), queue)
+	if err != nil {
+		process.forget(p.dir)
+		return escrow.Errorf(op, escrow.Internal, "configuring a partition: %w", err)
+	}
+	p.engine = engine.(*scorch.Scorch)
+	if err := p.engine.Open(); err != nil { // it has closed itself
+		process.forget(p.dir)
+		if damage := p.damaged(); damage != nil {
+			return damage
+		}
+		return escrow.Errorf(op, escrow.Corrupt, "opening a partition: %w", err)
+	}
+	if damage := p.damaged(); damage != nil {
+		return joinClose(damage, p)
+	}
+	return nil
+}
+
+func joinClose(err error, c io.Closer) error {
+	if e := c.Close(); e != nil {
+		return escrow.Errorf("bleveindex.Open", escrow.KindOf(err), "%w (and closing: %w)", err, e)
+	}
+	return err
+}
+
+// config is the engine's configuration. A batch returns as soon as it can be searched; Apply waits for the disk itself, once for all its segments.
+func (p *partition) config() map[string]any {
+	return map[string]any{
+		"path":                   p.dir,
+		"unsafe_batch":           true,
+		"numSnapshotsToKeep":     1,
+		"asyncErrorCallbackName": errorCallback,
+		"scorchMergePlanOptions": mergeOptions(),
+	}
+}
+
+// Close stops the engine and makes the directory unknown to the hooks.
+func (p *partition) Close() error {
+	close(p.closing)
+	defer process.forget(p.dir)
+	if err := p.engine.Close(); err != nil {
+		return escrow.Errorf("bleveindex.Close", escrow.Unavailable, "closing a partition: %w", err)
+	}
+	return nil
+}
+
+// hurt keeps the first error of reading a file: a key that is gone, a chunk that was changed. The engine swallows such errors at some places, and an
+// answer without that file would look complete.
+func (p *partition) hurt(err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.damage == nil {
+		p.damage = err
+	}
+}
+
+func (p *partition) damaged() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.damage
+}
+
+// note keeps the first error of the engine's goroutines and of sealing.
+func (p *partition) note(err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.failure == nil {
+		p.failure = err
+		close(p.alarm)
+	}
+}
+
+// takeFailure returns what note kept, and forgets it.
+func (p *partition) takeFailure() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	err := p.failure
+	if err != nil {
+		p.failure, p.alarm = nil, make(chan struct{})
+	}
+	return err
+}
+
+func (p *partition) alarmed() <-chan struct{} {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.alarm
+}
+
+// flush hands the batch to the engine and returns when it and everything before it are on disk.
+func (p *partition) flush(ctx context.Context, b *bleve.Batch) error {
+	const op = "bleveindex.Apply"
+	done := make(chan error, 1)
+	b.SetPersistedCallback(func(err error) { done <- err })
+	alarm := p.alarmed()
+	if err := p.engine.Batch(b); err != nil {
+		return escrow.Errorf(op, escrow.Unavailable, "indexing: %w", err)
+	}
+	select {
+	case err := <-done:
+		if err != nil {
+			return escrow.Errorf(op, escrow.Unavailable, "writing the index: %w", err)
+		}
+		return nil
+	case <-alarm:
+		return p.takeFailure()
+	case <-ctx.Done():
+		return escrow.Errorf(op, escrow.Unavailable, "waiting for the index to be written: %w", ctx.Err())
+	}
+}
+
+// snapshot returns a consistent view; the caller closes it.
+func (p *partition) snapshot() (*scorch.IndexSnapshot, error) {
+	select {
+	case <-p.closing:
+		return nil, errClosed()
+	default:
+	}
+	r, err := p.engine.Reader()
+	if err != nil {
+		return nil, escrow.Errorf("bleveindex.Search", escrow.Unavailable, "reading a partition: %w", err)
+	}
+	return r.(*scorch.IndexSnapshot), nil
+}
+
+// internal returns one internal value, nil if there is none.
+func (p *partition) internal(key []byte) ([]byte, error) {
+	s, err := p.snapshot()
+	if err != nil {
+		return nil, err
+	}
+	defer s.Close()
+	return s.GetInternal(key)
+}
+
+// sealer returns what seals the file at path. The engine asks twice for a file that it finds must be rewritten while it is written; the second
+// question gets the answer to the first, so that no leaf is wasted.
+func (p *partition) sealer(path string) (*sealer, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if filepath.Ext(path) != segmentSuffix {
+		return p.metaSealer()
+	}
+	if s := p.files[path]; s != nil && !s.used() {
+		return s, nil
+	}
+	s, err := p.keys.sealer()
+	if err == nil {
+		p.files[path] = s
+	}
+	return s, err
+}
+
+const segmentSuffix = ".zap"
+
+// metaSealer seals the table of contents: it is rewritten with every batch, holds no word of anyone, and so shares one leaf.
+func (p *partition) metaSealer() (*sealer, error) {
+	if p.meta == nil {
+		leaf, err := p.keys.next()
+		if err != nil {
+			return nil, err
+		}
+		p.meta = &leaf
+	}
+	return p.keys.sealerFor(*p.meta)
+}
+
+// opener returns what opens the chunks of a file.
+func (p *partition) opener(id string) (func([]byte) ([]byte, error), error) {
+	aead, err := p.keys.opener(id)
+	if err != nil {
+		return nil, err
+	}
+	return func(sealed []byte) ([]byte, error) {
+		plain, err := open(aead, sealed)
+		if err != nil {
+			p.hurt(escrow.Errorf("bleveindex.File", escrow.Forged, "%w", err))
+		}
+		return plain, err
+	}, nil
+}
