@@ -12,6 +12,7 @@ type tags struct {
 	once    map[[16]byte]escrow.Seq // the first record with a tag
 	streams map[[16]byte]*track
 	sources map[[16]byte]uint64
+	events  []escrow.Seq // records that did not come from a log, in order
 }
 
 func newTags(size uint64) *tags {
@@ -31,6 +32,9 @@ func (t *tags) add(seq escrow.Seq, r *row) {
 			t.streams[r.stream.Tag] = tr
 		}
 		tr.add(seq, r.stream.Counter)
+	}
+	if r.source.Seq == 0 {
+		t.events = append(t.events, seq)
 	}
 	if r.source.Seq > t.sources[r.source.Tag] {
 		t.sources[r.source.Tag] = r.source.Seq

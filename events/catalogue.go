@@ -44,7 +44,7 @@ func (IndexPurged) Type() string { return "escrow.IndexPurged.v1" }
 
 // LogIncident says that the courier between intake and ledger lost, changed, doubled or reused something. What arrived is kept in Quarantine.
 type LogIncident struct {
-	What        string    `json:"what"`    // "damaged", "gap", "doubled", "reused", "rewound" or "recreated"
+	What        string    `json:"what"`    // "damaged", "foreign", "lost", "gap", "late", "doubled", "reused", "rewound" or "recreated"
 	Stream      string    `json:"stream"`  // tag of the NATS stream, hex
 	Sequence    uint64    `json:"seq"`     // stream sequence at which it was noticed
 	Channel     string    `json:"channel"` // tag of the channel, hex; "" if unknown

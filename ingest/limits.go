@@ -28,6 +28,9 @@ const (
 	maxEncodedWord = 16 << 10
 	// maxReferences bounds the ids read from References: a thread's root is the first and its parent the last.
 	maxReferences = 1_000
+	// maxLinks bounds the link targets kept of an HTML document, and maxLinkBytes each of them: beyond that they are a catalogue, or a tracker.
+	maxLinks     = 64
+	maxLinkBytes = 256
 	// maxDetectBytes bounds the text shown to charset detection, whose cost grows with it.
 	maxDetectBytes = 64 << 10
 	// maxParameters bounds the parameters of one MIME header field.

@@ -32,9 +32,9 @@ func ParseMail(raw []byte) (m escrow.Message) {
 	r := mimeReader{raw: raw, open: map[string]int{}, parts: &parts, notes: &notes}
 	root, _ := r.part(0, 0, "text/plain", "")
 	m = escrow.Message{Type: escrow.TypeMessage}
-	charset := root.param("charset")
+	charset := root.charset()
 	readMailHeader(&m, &root.header, charset, &notes)
-	readMailBody(&m, root, &notes, &parts)
+	readMailBody(&m, root, charset, &notes, &parts)
 	if len(bytes.TrimSpace(raw)) == 0 {
 		notes.add("", "the message is empty")
 	}

@@ -11,7 +11,8 @@ import (
 type bodyReader struct {
 	notes       *defects
 	parts       *int
-	budget      *int // bytes of text still taken
+	budget      *int   // bytes of text still taken
+	charset     string // of parts that declare none
 	attachments []escrow.Attachment
 	nested      bool // inside an attached mail: names and text are wanted, data is not
 }
@@ -26,9 +27,9 @@ func (a *rendering) add(b rendering) {
 }
 
 // readMailBody fills in Text, HTML and Attachments.
-func readMailBody(m *escrow.Message, root *mimePart, notes *defects, parts *int) {
+func readMailBody(m *escrow.Message, root *mimePart, charset string, notes *defects, parts *int) {
 	budget := escrow.MaxTextBytes
-	r := bodyReader{notes: notes, parts: parts, budget: &budget}
+	r := bodyReader{notes: notes, parts: parts, budget: &budget, charset: charset}
 	out := r.walk(root, "", 0, false)
 	m.Text = strings.TrimRight(joinPieces(out.text), "\n")
 	m.HTML = joinPieces(out.html)
@@ -143,6 +144,9 @@ func (r *bodyReader) decode(p *mimePart, path string) string {
 	if charset == "" && isHTML(p.kind) {
 		charset = metaCharset(b)
 	}
+	if charset == "" {
+		charset = r.charset
+	}
 	s, defect := decodeText(b, charset)
 	if defect != "" {
 		r.notes.add(path, "%s", defect)
@@ -242,7 +246,7 @@ func (r *bodyReader) message(p *mimePart, path string, level int) {
 	if child != nil {
 		a.Transcript = r.transcript(child, path, level+1)
 		if a.Name == "" {
-			a.Name = truncate(child.header.text("Subject", child.param("charset")), escrow.MaxNameBytes-len(".eml")) + ".eml"
+			a.Name = truncate(child.header.text("Subject", child.charset()), escrow.MaxNameBytes-len(".eml")) + ".eml"
 		}
 	}
 	if !r.nested {
@@ -254,12 +258,13 @@ func (r *bodyReader) message(p *mimePart, path string, level int) {
 // transcript is what an attached mail says: who, when, what, and the same of what is attached to it.
 func (r *bodyReader) transcript(root *mimePart, path string, level int) string {
 	var pieces []string
+	charset := root.charset()
 	for _, name := range [...]string{"From", "To", "Cc", "Date", "Subject"} {
-		if v := root.header.text(name, root.param("charset")); v != "" {
+		if v := root.header.text(name, charset); v != "" {
 			pieces = append(pieces, r.spend(name+": "+v, path))
 		}
 	}
-	inner := bodyReader{notes: r.notes, parts: r.parts, budget: r.budget, nested: true}
+	inner := bodyReader{notes: r.notes, parts: r.parts, budget: r.budget, charset: charset, nested: true}
 	out := inner.walk(root, path, level, false)
 	pieces = append(pieces, out.text...)
 	for _, a := range inner.attachments {

@@ -30,6 +30,19 @@ func (p *mimePart) param(key string) string {
 	return ""
 }
 
+// charset returns the first charset declared in a tree, which is the best guess for everything in it that declares none.
+func (p *mimePart) charset() string {
+	if c := p.param("charset"); c != "" {
+		return c
+	}
+	for _, child := range p.children {
+		if c := child.charset(); c != "" {
+			return c
+		}
+	}
+	return ""
+}
+
 // mimeReader reads a MIME tree (RFC 2045, 2046) in one pass over raw, whatever its nesting: it looks at each line that starts with two hyphens once, and
 // compares it with the boundaries open at that place. Depth and number of parts are bounded; beyond the bound content stays in the part it is in.
 type mimeReader struct {

@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"slices"
 	"strings"
 	"unicode"
 
@@ -8,8 +9,8 @@ import (
 	"golang.org/x/net/html/atom"
 )
 
-// htmlText returns the readable text of an HTML document: what a browser shows, block elements on lines of their own, images by their alternative text.
-// It reads tokens, not a tree, so that time and memory are linear in hostile input too.
+// htmlText returns the readable text of an HTML document: what a browser shows, block elements on lines of their own, images by their alternative text, and
+// at the end where its links lead, since people search for that, too. It reads tokens, not a tree, so that time and memory are linear in hostile input.
 func htmlText(src string) string {
 	w := textWriter{}
 	w.b.Grow(len(src) / 4)
@@ -18,7 +19,7 @@ func htmlText(src string) string {
 	for {
 		switch kind := z.Next(); kind {
 		case html.ErrorToken:
-			return strings.TrimSpace(w.b.String())
+			return w.withLinks()
 		case html.TextToken:
 			if skip == 0 {
 				w.text(z.Text())
@@ -27,8 +28,8 @@ func htmlText(src string) string {
 			name, attributes := z.TagName()
 			tag := atom.Lookup(name)
 			w.tag(tag)
-			if tag == atom.Img && attributes {
-				w.alternative(z)
+			if attributes {
+				w.attribute(z, tag)
 			}
 			if skip == 0 && hidden(tag) && kind == html.StartTagToken {
 				skip = tag
@@ -52,15 +53,10 @@ type textWriter struct {
 	b     strings.Builder
 	space bool // white space is due before the next word
 	line  bool // a line end is due before the next word
-	pre   int  // depth of elements that keep white space
+	links []string
 }
 
 func (w *textWriter) text(t []byte) {
-	if w.pre > 0 {
-		w.gap()
-		w.b.Write(t)
-		return
-	}
 	for len(t) > 0 {
 		i := 0
 		for i < len(t) && isHTMLSpace(t[i]) {
@@ -96,7 +92,7 @@ func (w *textWriter) gap() {
 func (w *textWriter) tag(tag atom.Atom) {
 	switch tag {
 	case atom.Br:
-		if w.line || w.pre > 0 {
+		if w.line {
 			w.b.WriteByte('\n')
 		}
 		w.line = true
@@ -109,17 +105,55 @@ func (w *textWriter) tag(tag atom.Atom) {
 	}
 }
 
-// alternative writes the text that stands for an image.
-func (w *textWriter) alternative(z *html.Tokenizer) {
-	for more := true; more; {
+// attribute takes the text that stands for an image, and the target of a link.
+func (w *textWriter) attribute(z *html.Tokenizer, tag atom.Atom) {
+	wanted := ""
+	switch {
+	case tag == atom.Img:
+		wanted = "alt"
+	case tag == atom.A && len(w.links) < maxLinks:
+		wanted = "href"
+	}
+	for more := wanted != ""; more; {
 		var key, value []byte
 		key, value, more = z.TagAttr()
-		if string(key) == "alt" {
+		switch {
+		case string(key) != wanted:
+			continue
+		case wanted == "alt":
 			w.text(value)
 			w.space = true
-			return
+		default:
+			w.link(string(value))
+		}
+		return
+	}
+}
+
+// link keeps where a link leads, without the query, which mostly tracks the reader.
+func (w *textWriter) link(target string) {
+	target = oneLine(strings.TrimSpace(target))
+	if i := strings.IndexAny(target, "?#"); i >= 0 {
+		target = target[:i]
+	}
+	if scheme, _, ok := strings.Cut(target, ":"); ok && len(target) <= maxLinkBytes && !strings.EqualFold(scheme, "cid") && !slices.Contains(w.links, target) {
+		w.links = append(w.links, target)
+	}
+}
+
+// withLinks returns the text, and below it the links it does not show.
+func (w *textWriter) withLinks() string {
+	text := strings.TrimSpace(w.b.String())
+	var hidden []string
+	for _, l := range w.links {
+		if _, rest, _ := strings.Cut(l, ":"); !strings.Contains(text, strings.Trim(rest, "/")) {
+			hidden = append(hidden, l)
 		}
 	}
+	if hidden == nil {
+		return text
+	}
+	return text + "\n\n" + strings.Join(hidden, "\n")
 }
 
 // joinAlternatives returns the readable text of a message that says the same in text and in HTML.

@@ -1,0 +1,129 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"path/filepath"
+
+	"escrow"
+	"escrow/ingest"
+	"escrow/internal/vfs"
+	"escrow/retention"
+)
+
+// config is DIR/escrow.json. It holds no secret.
+type config struct {
+	Format  int                             `json:"format"` // of the data directory; this version reads 1
+	Archive string                          `json:"archive"`
+	Region  string                          `json:"region"`
+	NATS    natsConfig                      `json:"nats"`
+	Tenants map[escrow.Tenant]*tenantConfig `json:"tenants"`
+}
+
+// natsConfig says where the log lives: embedded by default, any other NATS by URL.
+type natsConfig struct {
+	Host  string `json:"host,omitempty"`  // of the embedded server; "" means 127.0.0.1
+	Port  int    `json:"port,omitempty"`  // of the embedded server; 0 means 4222, -1 any free one
+	URL   string `json:"url,omitempty"`   // of an external server; "" means embedded
+	Creds string `json:"creds,omitempty"` // credentials file for URL
+	NKey  string `json:"nkey,omitempty"`  // nkey seed file for URL
+	CA    string `json:"ca,omitempty"`    // certificate authority file for URL
+}
+
+// tenantConfig is what the controller fixed for a tenant.
+type tenantConfig struct {
+	Channels  map[escrow.Channel]ingest.ChannelRule `json:"channels,omitempty"`
+	Retention json.RawMessage                       `json:"retention,omitempty"` // schedule, see docs
+	schedule  retention.Schedule
+}
+
+const (
+	dataFormat     = 1
+	maxConfigBytes = 1 << 20
+	defaultTenant  = escrow.Tenant("main")
+	defaultRegion  = "local"
+)
+
+// path returns a path inside the data directory.
+func (a *app) path(elem ...string) string { return filepath.Join(append([]string{a.dir}, elem...)...) }
+
+// loadConfig reads and checks DIR/escrow.json.
+func (a *app) loadConfig() (config, error) {
+	var c config
+	name := a.path("escrow.json")
+	b, err := vfs.ReadFile(a.fs, name, maxConfigBytes)
+	if escrow.KindOf(err) == escrow.NotFound {
+		return c, escrow.Errorf("escrow", escrow.NotFound, "there is no archive in %s; create one with: escrow init --data %s", a.dir, a.dir)
+	}
+	if err != nil {
+		return c, escrow.Errorf("escrow", escrow.Unavailable, "read the configuration: %w", err)
+	}
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&c); err != nil {
+		return c, escrow.Errorf("escrow", escrow.Invalid, "%s: %w", name, err)
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return c, escrow.Errorf("escrow", escrow.Invalid, "%s: there is something after the closing brace", name)
+	}
+	if err := c.check(); err != nil {
+		return c, escrow.Errorf("escrow", escrow.Invalid, "%s: %w", name, err)
+	}
+	return c, nil
+}
+
+func (c *config) check() error {
+	if c.Format != dataFormat {
+		return escrow.Errorf("escrow", escrow.Invalid, "format is %d, this version of escrow reads %d", c.Format, dataFormat)
+	}
+	if len(c.Tenants) == 0 {
+		return escrow.Errorf("escrow", escrow.Invalid, "there is no tenant")
+	}
+	for name, t := range c.Tenants {
+		if err := name.Check(); err != nil {
+			return err
+		}
+		if err := t.check(); err != nil {
+			return escrow.Errorf("escrow", escrow.Invalid, "tenant %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+func (t *tenantConfig) check() (err error) {
+	if len(t.Retention) > 0 {
+		if t.schedule, err = retention.ParseSchedule(t.Retention); err != nil {
+			return err
+		}
+	}
+	for name, rule := range t.Channels {
+		if err := name.Check(); err != nil {
+			return err
+		}
+		switch rule.Policy {
+		case "", ingest.PolicyPrincipal, ingest.PolicyAllOf, ingest.PolicyAnyOf:
+		default:
+			return escrow.Errorf("escrow", escrow.Invalid, "channel %s: policy %q is not principal, all-of or any-of", name, rule.Policy)
+		}
+		if rule.Class == "" {
+			continue
+		}
+		if _, err := t.schedule.Class(rule.Class); err != nil {
+			return escrow.Errorf("escrow", escrow.Invalid, "channel %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// saveConfig writes DIR/escrow.json.
+func (a *app) saveConfig(c config) error {
+	b, err := json.MarshalIndent(c, "", "  ")
+	if err != nil {
+		return escrow.Errorf("escrow", escrow.Internal, "%w", err)
+	}
+	return vfs.WriteFileAtomic(a.fs, a.path("escrow.json"), append(b, '\n'), 0o600)
+}
+
+// origin names a tenant's ledger in checkpoints: it is unique, and says nothing about the tenant but its name.
+func (c config) origin(t escrow.Tenant) string { return "escrow/" + c.Archive + "/" + string(t) }

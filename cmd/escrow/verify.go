@@ -1,0 +1,149 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"runtime"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"escrow"
+	"escrow/events/natslog"
+	"escrow/server"
+
+	"github.com/spf13/cobra"
+)
+
+func (a *app) verifyCommand() *cobra.Command {
+	c := &cobra.Command{Use: "verify", Short: "Check every frame, leaf, root, signature and message of the archive", Args: args(0, 0, "no arguments"),
+		Long: `Walks the whole ledger: every frame, leaf, root and signature. Then proves every message present, matching the commitments in its
+leaf, or lawfully erased. Exit code 3 if anything is wrong.`}
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		return a.with(c.Context(), func(api server.API) error {
+			answer, err := api.Verify(c.Context(), server.VerifyRequest{Tenant: escrow.Tenant(a.tenant)})
+			if err != nil {
+				return err
+			}
+			if err := a.print(answer, func(w io.Writer) error { return printVerification(w, answer) }); err != nil {
+				return err
+			}
+			if !answer.OK {
+				return &exitError{exitVerify, fmt.Sprintf("verification found %d faults", len(answer.Findings)+answer.More)}
+			}
+			return nil
+		})
+	}
+	return c
+}
+
+func printVerification(w io.Writer, v server.VerifyAnswer) error {
+	for _, f := range v.Findings {
+		fmt.Fprintf(w, "%s: %s: %s\n", f.Place, f.Kind, oneLine(f.Text))
+	}
+	fmt.Fprintf(w, "%d records, root %s\n", v.Size, v.Root)
+	fmt.Fprintf(w, "%d messages: %d present (%d of them with erased participants), %d erased, %d missing\n",
+		v.Messages, v.Present, v.Redacted, v.Erased, v.Messages-v.Present-v.Erased)
+	fmt.Fprintf(w, "%d events, %d log incidents\n", v.Events, v.Incidents)
+	verdict := "everything verifies"
+	if !v.OK {
+		verdict = fmt.Sprintf("%d FAULTS", len(v.Findings)+v.More)
+	}
+	_, err := fmt.Fprintf(w, "%s (%.1f MB in %.1f s)\n", verdict, float64(v.Bytes)/1e6, float64(v.Millis)/1e3)
+	return err
+}
+
+func (a *app) reindexCommand() *cobra.Command {
+	c := &cobra.Command{Use: "reindex", Short: "Build the search index anew from the ledger", Args: args(0, 0, "no arguments")}
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		return a.with(c.Context(), func(api server.API) error {
+			answer, err := api.Reindex(c.Context(), server.ReindexRequest{Tenant: escrow.Tenant(a.tenant)})
+			if err != nil {
+				return err
+			}
+			return a.print(answer, func(w io.Writer) error {
+				_, err := fmt.Fprintf(w, "the index reflects %d records, built in %.1f s\n", answer.Position, float64(answer.Millis)/1e3)
+				return err
+			})
+		})
+	}
+	return c
+}
+
+func (a *app) statusCommand() *cobra.Command {
+	c := &cobra.Command{Use: "status", Short: "How the archive is", Args: args(0, 0, "no arguments")}
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		return a.with(c.Context(), func(api server.API) error {
+			answer, err := api.Status(c.Context(), server.StatusRequest{Tenant: escrow.Tenant(a.tenant)})
+			if err != nil {
+				return err
+			}
+			return a.print(answer, func(w io.Writer) error { return printStatus(w, answer) })
+		})
+	}
+	return c
+}
+
+func printStatus(w io.Writer, s server.StatusAnswer) error {
+	if s.Server {
+		fmt.Fprintf(w, "server     running since %s, platforms connect to %s\n", s.Started.Format(time.RFC3339), s.NATS)
+	} else {
+		fmt.Fprintln(w, "server     not running")
+	}
+	for _, t := range s.Tenants {
+		fmt.Fprintf(w, "tenant     %s (%s)\n", t.Tenant, t.Origin)
+		fmt.Fprintf(w, "  ledger   %d records in %d channels, %.1f MB\n", t.Records, t.Channels, float64(t.Bytes)/1e6)
+		fmt.Fprintf(w, "  index    reflects %d of %d records; %d messages not fully understood\n", t.Indexed, t.Records, t.Partial)
+		fmt.Fprintf(w, "  log      %d acknowledged messages wait to be sealed; %d incidents\n", t.Waiting, t.Incidents)
+		fmt.Fprintf(w, "  keys     epoch %d, %d erasures\n", t.Epoch, t.Erasures)
+		fmt.Fprintf(w, "  verifier %s\n", t.Key)
+		if in := t.Intake; in != nil {
+			fmt.Fprintf(w, "  intake   %s\n", strings.TrimSpace(fmt.Sprintf("%d accepted, %d duplicates, %d refused", in.Accepted, in.Duplicates, refused(in))))
+		}
+		if t.Halted != "" {
+			fmt.Fprintf(w, "  HALTED   %s\n", t.Halted)
+		}
+	}
+	return nil
+}
+
+func (a *app) versionCommand() *cobra.Command {
+	c := &cobra.Command{Use: "version", Short: "Print version, Go version and formats", Args: args(0, 0, "no arguments")}
+	c.RunE = func(*cobra.Command, []string) error {
+		v := struct {
+			Version string `json:"version"`
+			Go      string `json:"go"`
+			Format  int    `json:"data_format"`
+		}{version(), runtime.Version(), dataFormat}
+		return a.print(v, func(w io.Writer) error {
+			_, err := fmt.Fprintf(w, "escrow %s, %s, data format %d\n", v.Version, v.Go, v.Format)
+			return err
+		})
+	}
+	return c
+}
+
+// version is the module version, or the revision it was built from.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	if v := info.Main.Version; v != "" && v != "(devel)" {
+		return v
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" {
+			return s.Value[:min(len(s.Value), 12)]
+		}
+	}
+	return "development"
+}
+
+// refused adds up the publishes the intake refused.
+func refused(in *natslog.IntakeStats) (n uint64) {
+	for _, k := range in.Refused {
+		n += k
+	}
+	return n
+}

@@ -1,0 +1,125 @@
+package ingest
+
+import (
+	"bytes"
+	"crypto/subtle"
+
+	"escrow"
+	"escrow/archive"
+	"escrow/crypto/keytree"
+	"escrow/crypto/seal"
+)
+
+// Condition is what an audit found of one message record.
+type Condition struct {
+	Present    bool // the body opens
+	Identities int  // identity facets that open
+	Gone       int  // identity facets that do not, lawfully
+}
+
+// Audit proves a message record present or lawfully erased: what opens must match every commitment in its header, and what does not open must depend on
+// a share whose destruction the ledger orders. ordered reports that of a share. Errors are of kind Forged when commitments do not match, Corrupt when a
+// facet is unreadable without a lawful reason, and Internal when an erasure was ordered but the facet still opens.
+func (o *Opener) Audit(rec archive.Record, ordered func(keytree.Ref) bool) (Condition, error) {
+	var c Condition
+	sealed, err := o.sealed(rec)
+	if escrow.KindOf(err) == escrow.Erased {
+		return c, nil // reclaimed; the ledger vouches for the leaf
+	}
+	if err != nil {
+		return c, err
+	}
+	plains := make([][]byte, len(sealed.Facets()))
+	for i, f := range sealed.Facets() {
+		if plains[i], err = o.auditFacet(sealed, i, f, ordered); err != nil {
+			return c, at(rec.Seq, err)
+		}
+		switch {
+		case f.Kind == seal.FacetIdentity && plains[i] != nil:
+			c.Identities++
+		case f.Kind == seal.FacetIdentity:
+			c.Gone++
+		}
+	}
+	c.Present = plains[0] != nil
+	if !c.Present || c.Gone > 0 {
+		return c, nil // the commitment can no longer be recomputed; K_com and the sealed digest still bind what is left
+	}
+	return c, o.auditContent(rec, sealed, plains)
+}
+
+// auditFacet opens facet i, or returns nil if it is dead for a lawful reason.
+func (o *Opener) auditFacet(sealed *seal.Sealed, i int, f seal.FacetInfo, ordered func(keytree.Ref) bool) ([]byte, error) {
+	doomed := true
+	for _, refs := range f.Slots {
+		doomed = doomed && anyOrdered(refs, ordered)
+	}
+	plain, err := sealed.Open(o.Keys, i)
+	switch {
+	case err == nil && doomed:
+		return nil, escrow.Errorf("ingest.Audit", escrow.Internal, "facet %d was ordered to be erased and still opens; restart the service to complete the erasure", i)
+	case err == nil:
+		return plain, nil
+	case escrow.KindOf(err) == escrow.Erased && doomed:
+		return nil, nil
+	case escrow.KindOf(err) == escrow.Erased:
+		return nil, escrow.Errorf("ingest.Audit", escrow.Corrupt, "facet %d cannot be opened and no erasure explains it; restore the key state", i)
+	}
+	return nil, err
+}
+
+func anyOrdered(refs []keytree.Ref, ordered func(keytree.Ref) bool) bool {
+	for _, ref := range refs {
+		if ordered(ref) {
+			return true
+		}
+	}
+	return false
+}
+
+// auditContent recomputes the hiding content commitment and the key reference.
+func (o *Opener) auditContent(rec archive.Record, sealed *seal.Sealed, plains [][]byte) error {
+	var head bodyHead
+	template, err := parseHeaded(plains[0], &head)
+	if err != nil {
+		return at(rec.Seq, err)
+	}
+	cuts, err := ParseCuts(head.Cuts)
+	if err != nil {
+		return at(rec.Seq, err)
+	}
+	pieces := make(map[uint16][]byte)
+	secrets := [][]byte{head.Secret}
+	for i, f := range sealed.Facets() {
+		if f.Kind != seal.FacetIdentity {
+			continue
+		}
+		var id identityHead
+		if pieces[f.Index], err = parseHeaded(plains[i], &id); err != nil {
+			return at(rec.Seq, err)
+		}
+		secrets = append(secrets, id.Secret)
+	}
+	head.Envelope.Original, _ = Restore(template, cuts, pieces, Placeholder)
+	for _, s := range secrets {
+		if len(s) != secretBytes {
+			return at(rec.Seq, escrow.Errorf("ingest.Audit", escrow.Forged, "a facet's secret has %d bytes", len(s)))
+		}
+	}
+	fields := commitments(head.Envelope, head.Secret)
+	for i, s := range secrets[1:] {
+		fields = append(fields, identityField(len(fields), s, plains[1+i]))
+	}
+	root, kref := seal.ContentRoot(fields), keyReference(head.Secret, sealed.Facets()[0].Slots)
+	if subtle.ConstantTimeCompare(root[:], rec.Header.Content.Root[:]) != 1 || int(rec.Header.Content.Fields) != len(fields) {
+		return at(rec.Seq, escrow.Errorf("ingest.Audit", escrow.Forged, "what the record says does not match the content commitment in its leaf"))
+	}
+	if !bytes.Equal(kref[:], rec.Header.KRef[:]) {
+		return at(rec.Seq, escrow.Errorf("ingest.Audit", escrow.Forged, "the keys named in the record are not those its leaf commits to"))
+	}
+	return nil
+}
+
+func identityField(index int, secret, plain []byte) seal.Field {
+	return seal.Field{Secret: [32]byte(secret), Index: uint32(index), Name: "identity", Value: plain}
+}

@@ -1,0 +1,233 @@
+package ingest
+
+import (
+	"bytes"
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"mime"
+	"strings"
+
+	"escrow"
+	"escrow/archive"
+	"escrow/crypto/keytree"
+	"escrow/crypto/seal"
+	"escrow/events/natslog"
+)
+
+// Gate decides what the intake takes in: it validates a publish by the publishing contract, recognises what is archived already, and seals what is
+// new under the ingest-day key, so that nothing readable reaches the log. It is safe for concurrent use and implements natslog.Gate.
+type Gate struct {
+	Tenants map[escrow.Tenant]*Entrance
+}
+
+// Entrance is what the gate knows of one tenant.
+type Entrance struct {
+	Keys     Keys
+	Sealer   *seal.Sealer
+	Ledger   *archive.Ledger
+	Opener   *Opener
+	Recorder *Recorder // for the rules of its channels
+	OnceKey  [32]byte  // makes deduplication tags
+	TagKey   [32]byte  // makes channel tags
+}
+
+// Content types of the publishing contract. An empty one is TypeJSON.
+const (
+	TypeJSON       = "application/json"
+	TypeMail       = "message/rfc822"
+	TypeCloudEvent = "application/cloudevents+json"
+)
+
+// logPurpose separates keys of log entries from every other use of an ingest-day share.
+const logPurpose = "escrow/log/v1"
+
+// Admit validates a publish. Errors are of kind Invalid (with field, problem and remedy), NotFound (no such tenant), Conflict (the id is archived
+// with other content) or Erased (the id is archived and was erased).
+func (g *Gate) Admit(_ context.Context, a *natslog.Arrival) (natslog.Admission, error) {
+	e, ok := g.Tenants[a.Tenant]
+	if !ok {
+		return natslog.Admission{}, escrow.Errorf("ingest.Admit", escrow.NotFound, `there is no tenant %q here; create it with "escrow init --tenant %s"`, a.Tenant, a.Tenant)
+	}
+	env, err := e.envelope(a)
+	if err != nil {
+		return natslog.Admission{}, err
+	}
+	once := e.once(env)
+	seq, known := e.Ledger.Once(once)
+	if known {
+		if err := e.same(seq, env); err != nil {
+			return natslog.Admission{}, err
+		}
+	}
+	plain, err := env.Marshal()
+	if err != nil {
+		return natslog.Admission{}, err
+	}
+	return natslog.Admission{
+		Plain: plain, Once: once, ChannelTag: ChannelTag(e.TagKey, env.Channel), Content: fingerprint(env), Known: known, Seq: uint64(seq),
+	}, nil
+}
+
+// Seal encrypts an envelope under the share of its ingest day.
+func (g *Gate) Seal(t escrow.Tenant, day uint32, aad, plain []byte) ([]byte, error) {
+	e, ok := g.Tenants[t]
+	if !ok {
+		return nil, escrow.Errorf("ingest.Seal", escrow.NotFound, "there is no tenant %q here", t)
+	}
+	share, err := e.Keys.Share(keytree.Ref{Kind: keytree.KindIngestDay, Leaf: day})
+	if err != nil {
+		return nil, err
+	}
+	return e.Sealer.SealOne(share, logPurpose, aad, plain)
+}
+
+// envelope reads headers, validates the body and decides the deduplication id.
+func (e *Entrance) envelope(a *natslog.Arrival) (Envelope, error) {
+	limit := escrow.MaxPayload
+	if a.Import {
+		limit = escrow.MaxImport
+	}
+	if len(a.Data) > limit {
+		return Envelope{}, escrow.Errorf("ingest.Admit", escrow.Invalid, "the payload has %d bytes, at most %d are taken; send large attachments apart", len(a.Data), limit)
+	}
+	env := Envelope{Channel: a.Channel, Header: keptHeaders(a.Header), Publisher: a.Publisher, Received: a.Received, Original: a.Data}
+	var err error
+	if env.ContentType, err = contentType(a.Header); err != nil {
+		return Envelope{}, err
+	}
+	m, err := e.validate(env)
+	if err != nil {
+		return Envelope{}, err
+	}
+	env.ID, err = dedupID(env, m, first(a.Header, "Nats-Msg-Id"))
+	return env, err
+}
+
+// validate parses what can be refused. Raw mail is never refused for its content: it is archived whole, and the Message returned is empty.
+func (e *Entrance) validate(env Envelope) (escrow.Message, error) {
+	if env.ContentType == TypeMail {
+		return escrow.Message{}, checkMailHeaders(env.Header)
+	}
+	m, err := Parse(env.ContentType, env.Header, env.Original)
+	if err != nil {
+		return m, err
+	}
+	if m.Retention != "" {
+		if _, err := e.Recorder.Schedule.Class(m.Retention); err != nil {
+			return m, escrow.Errorf("ingest.Admit", escrow.Invalid, "retention: %w", err)
+		}
+	}
+	return m, nil
+}
+
+// contentType returns the media type of a publish in lower case without parameters, or an error of kind Invalid that lists the ones taken.
+func contentType(h map[string][]string) (string, error) {
+	value := first(h, "Content-Type")
+	if value == "" {
+		return TypeJSON, nil
+	}
+	t, params, err := mime.ParseMediaType(value)
+	if err == nil && params["charset"] != "" && t == TypeJSON && !strings.EqualFold(params["charset"], "utf-8") {
+		return "", escrow.Errorf("ingest.Admit", escrow.Invalid, "Content-Type: JSON must be in UTF-8")
+	}
+	switch {
+	case err == nil && (t == TypeJSON || t == TypeMail || t == TypeCloudEvent):
+		return t, nil
+	}
+	return "", escrow.Errorf("ingest.Admit", escrow.Invalid, "Content-Type: must be %s, %s or %s", TypeJSON, TypeMail, TypeCloudEvent)
+}
+
+// keptHeaders returns the headers that belong to the message.
+func keptHeaders(h map[string][]string) map[string][]string {
+	var kept map[string][]string
+	for name, values := range h {
+		lower := strings.ToLower(name)
+		if strings.EqualFold(name, natslog.ImportHeader) {
+			continue
+		}
+		if strings.HasPrefix(lower, "escrow-") || strings.HasPrefix(lower, "ce-") || lower == "traceparent" || lower == "tracestate" {
+			if kept == nil {
+				kept = make(map[string][]string)
+			}
+			kept[name] = values
+		}
+	}
+	return kept
+}
+
+// first returns the first value of a header, whatever the case of its name.
+func first(h map[string][]string, name string) string {
+	for k, values := range h {
+		if strings.EqualFold(k, name) && len(values) > 0 {
+			return strings.TrimSpace(values[0])
+		}
+	}
+	return ""
+}
+
+// dedupID returns the id under which a publish is recognised when it comes again: the header Nats-Msg-Id, else channel and id of the message, which
+// for raw mail is the digest of its bytes.
+func dedupID(env Envelope, m escrow.Message, header string) (string, error) {
+	switch {
+	case len(header) > MaxDedupBytes:
+		return "", escrow.Errorf("ingest.Admit", escrow.Invalid, "Nats-Msg-Id: has %d bytes, at most %d are taken", len(header), MaxDedupBytes)
+	case header != "":
+		return header, nil
+	case env.ContentType == TypeMail:
+		digest := sha256.Sum256(env.Original)
+		return string(env.Channel) + "/sha256:" + hex.EncodeToString(digest[:]), nil
+	}
+	return string(env.Channel) + "/" + m.ID, nil
+}
+
+// MaxDedupBytes bounds Nats-Msg-Id: a channel, a slash and the longest id fit.
+const MaxDedupBytes = escrow.MaxIDBytes + escrow.MaxTokenBytes + 64
+
+// once is the deduplication tag: who holds the tenant's secret can recompute it from channel and id, nobody else can link it to either.
+func (e *Entrance) once(env Envelope) [16]byte {
+	return tag(e.OnceKey, string(env.Channel), env.ID)
+}
+
+// ChannelTag is the pseudonym of a channel in log entries and leaves.
+func ChannelTag(key [32]byte, c escrow.Channel) [16]byte { return tag(key, string(c)) }
+
+func tag(key [32]byte, parts ...string) [16]byte {
+	mac := hmac.New(sha256.New, key[:])
+	for _, p := range parts {
+		mac.Write([]byte(p))
+		mac.Write([]byte{0})
+	}
+	return [16]byte(mac.Sum(nil))
+}
+
+// fingerprint compares two publishes with one id that are both still on their way. It never leaves memory.
+func fingerprint(env Envelope) [32]byte {
+	h := sha256.New()
+	h.Write([]byte(env.ContentType))
+	h.Write([]byte{0})
+	h.Write(env.Original)
+	return [32]byte(h.Sum(nil))
+}
+
+// same returns nil if record seq holds what env brings again.
+func (e *Entrance) same(seq escrow.Seq, env Envelope) error {
+	rec, err := e.Ledger.Read(seq)
+	if err != nil {
+		return err
+	}
+	old, err := e.Opener.Open(rec)
+	switch {
+	case escrow.KindOf(err) == escrow.Erased:
+		return escrow.Errorf("ingest.Admit", escrow.Erased, "this id was archived and has been erased since; it is not taken again")
+	case err != nil:
+		return err
+	case old.Erased > 0: // parts are gone, so the bytes cannot be compared; the id decides
+		return nil
+	case old.Envelope.ContentType != env.ContentType || !bytes.Equal(old.Envelope.Original, env.Original):
+		return escrow.Errorf("ingest.Admit", escrow.Conflict,
+			`this id is archived in this channel with other content; publish a change as type "edit" with refers_to, or under an id of its own`)
+	}
+	return nil
+}

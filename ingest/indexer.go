@@ -1,0 +1,270 @@
+package ingest
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"sync"
+
+	"escrow"
+	"escrow/archive"
+	"escrow/events"
+	"escrow/events/chronicle"
+	"escrow/index"
+	"escrow/retention"
+)
+
+// Indexer tails the ledger and keeps the search index in step with it, erasures included. The index is a projection: losing it loses nothing.
+// Methods may be called concurrently; one of them works at a time.
+type Indexer struct {
+	Ledger   *archive.Ledger
+	Opener   *Opener
+	Index    SearchIndex
+	Schedule retention.Schedule
+	Erasures Erasures
+	Logger   *slog.Logger
+
+	mu                sync.Mutex
+	removed, redacted int // since the last Reach
+}
+
+// SearchIndex is what the indexer needs of an index; *bleveindex.Index is one.
+type SearchIndex interface {
+	Position() escrow.TreeSize
+	Apply(ctx context.Context, b index.Batch) error
+	SubjectSeqs(ctx context.Context, leaf uint32) ([]escrow.Seq, error)
+	Purge(ctx context.Context) (dead []uint32, err error)
+	Reset(ctx context.Context) (dead []uint32, err error)
+}
+
+// Erasures tells when an erasure read in the ledger has been applied to the keys; *disposal.Pipeline does.
+type Erasures interface {
+	WaitApplied(ctx context.Context, n escrow.TreeSize) error
+}
+
+// Bounds of one step of the indexer.
+const (
+	// indexBatch documents are applied at once: below it Bleve writes too many small segments.
+	indexBatch = 1000
+	// indexBatchBytes of original bytes end a batch early, so that large mails do not pile up in memory.
+	indexBatchBytes = 32 << 20
+)
+
+// Run follows the ledger until ctx ends.
+func (x *Indexer) Run(ctx context.Context) error {
+	for ctx.Err() == nil {
+		if err := x.Ledger.Wait(ctx, x.Index.Position()+1); err != nil {
+			break
+		}
+		if err := x.Follow(ctx, x.Ledger.Size()); err != nil && ctx.Err() == nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Reach is Follow that also reports how many documents erasures removed and redacted since it was last called; see disposal.Index.
+func (x *Indexer) Reach(ctx context.Context, n escrow.TreeSize) (removed, redacted int, err error) {
+	if err := x.Follow(ctx, n); err != nil {
+		return 0, 0, err
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	removed, redacted, x.removed, x.redacted = x.removed, x.redacted, 0, 0
+	return removed, redacted, nil
+}
+
+// Purge cleans the index files of deleted words; see disposal.Index.
+func (x *Indexer) Purge(ctx context.Context) ([]uint32, error) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.Index.Purge(ctx)
+}
+
+// Rebuild empties the index and fills it again from the ledger. It returns the leaves of the keys of the files that are no more.
+func (x *Indexer) Rebuild(ctx context.Context) (dead []uint32, err error) {
+	if dead, err = x.reset(ctx); err != nil {
+		return dead, err
+	}
+	return dead, x.Follow(ctx, x.Ledger.Size())
+}
+
+func (x *Indexer) reset(ctx context.Context) ([]uint32, error) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.Index.Reset(ctx)
+}
+
+// Follow returns when the index reflects the first n records, doing the work itself where nobody has.
+func (x *Indexer) Follow(ctx context.Context, n escrow.TreeSize) error {
+	for x.Index.Position() < n {
+		if err := x.step(ctx, n); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// step indexes one batch, which ends before n and after the first erasure.
+func (x *Indexer) step(ctx context.Context, n escrow.TreeSize) error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	from := x.Index.Position()
+	if from >= n {
+		return nil
+	}
+	recs, err := x.read(ctx, escrow.Seq(from), n)
+	if err != nil {
+		return err
+	}
+	batch := index.Batch{Position: from + escrow.TreeSize(len(recs))}
+	if last := recs[len(recs)-1]; last.Header.Kind == archive.KindErase {
+		if err := x.Erasures.WaitApplied(ctx, batch.Position); err != nil {
+			return err
+		}
+		if err := x.erase(ctx, last, &batch); err != nil {
+			return err
+		}
+		recs = recs[:len(recs)-1]
+	}
+	docs, err := x.documents(ctx, recs)
+	if err != nil {
+		return err
+	}
+	batch.Docs = docs
+	return x.Index.Apply(ctx, batch)
+}
+
+// read returns the next records, at least one, ending with the first erasure among them.
+func (x *Indexer) read(ctx context.Context, from escrow.Seq, n escrow.TreeSize) ([]archive.Record, error) {
+	var recs []archive.Record
+	bytes := 0
+	err := x.Ledger.Scan(ctx, from, func(rec archive.Record) error {
+		if escrow.TreeSize(rec.Seq) >= n {
+			return archive.ErrStop
+		}
+		recs, bytes = append(recs, rec), bytes+len(rec.Blob)
+		if rec.Header.Kind == archive.KindErase || len(recs) == indexBatch || bytes >= indexBatchBytes {
+			return archive.ErrStop
+		}
+		return nil
+	})
+	return recs, err
+}
+
+// documents opens and parses records on all cores. Records whose body is dead, and events, have no document.
+func (x *Indexer) documents(ctx context.Context, recs []archive.Record) ([]index.Document, error) {
+	slots := make([]*index.Document, len(recs))
+	err := eachParallel(ctx, len(recs), func(i int) (err error) {
+		slots[i], err = x.document(recs[i])
+		return err
+	})
+	var docs []index.Document
+	for _, d := range slots {
+		if d != nil {
+			docs = append(docs, *d)
+		}
+	}
+	return docs, err
+}
+
+func (x *Indexer) document(rec archive.Record) (*index.Document, error) {
+	if rec.Header.Kind != archive.KindMessage {
+		return nil, nil
+	}
+	o, err := x.Opener.Open(rec)
+	if escrow.KindOf(err) == escrow.Erased {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	d := Document(o, x.Schedule)
+	return &d, nil
+}
+
+// erase adds to the batch what an erasure changes: documents that are dead now go, those that lost an identity are written again without it.
+func (x *Indexer) erase(ctx context.Context, rec archive.Record, batch *index.Batch) error {
+	e, err := chronicle.Read(rec)
+	if err != nil {
+		return err
+	}
+	f, ok := e.Fact.(events.ErasureExecuted)
+	if !ok {
+		return nil
+	}
+	for _, leaf := range f.Subjects {
+		seqs, err := x.Index.SubjectSeqs(ctx, leaf)
+		if err != nil {
+			return err
+		}
+		for chunk := range slices.Chunk(seqs, indexBatch) {
+			if err := x.again(ctx, chunk); err != nil {
+				return err
+			}
+		}
+	}
+	for seq := range events.Seqs(f.Messages) {
+		batch.Delete = append(batch.Delete, seq)
+		x.removed++
+	}
+	return nil
+}
+
+// again opens records anew and indexes what is left of them, leaving the index's position where it was.
+func (x *Indexer) again(ctx context.Context, seqs []escrow.Seq) error {
+	batch := index.Batch{Position: x.Index.Position()}
+	slots := make([]*index.Document, len(seqs))
+	err := eachParallel(ctx, len(seqs), func(i int) error {
+		rec, err := x.Ledger.Read(seqs[i])
+		if err != nil {
+			return err
+		}
+		slots[i], err = x.document(rec)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	for i, d := range slots {
+		if d == nil {
+			batch.Delete = append(batch.Delete, seqs[i])
+			x.removed++
+			continue
+		}
+		batch.Docs = append(batch.Docs, *d)
+		x.redacted++
+	}
+	return x.Index.Apply(ctx, batch)
+}
+
+// Document returns what the search index keeps of an opened record.
+func Document(o Opened, s retention.Schedule) index.Document {
+	m := o.Message
+	d := index.Document{
+		Seq: o.Seq, Time: o.Header.Time, Sent: m.SentAt, Channel: string(o.Envelope.Channel), Conversation: m.Conversation, Type: string(m.Type),
+		ID: m.ID, Title: m.Title, Body: m.Text, Tags: m.Tags, Metadata: m.Metadata, Subjects: o.Subjects, Partial: m.Defects,
+	}
+	if class, err := s.Class(o.Header.Class); err == nil {
+		d.Month = retention.Month(class.Due(o.Envelope.Received))
+	}
+	d.From = person(m.From)
+	for _, to := range m.To {
+		d.To = append(d.To, person(to)...)
+	}
+	for _, a := range m.Attachments {
+		d.Files = append(d.Files, a.Name)
+		if a.Transcript != "" {
+			d.Transcripts = append(d.Transcripts, a.Transcript)
+		}
+	}
+	return d
+}
+
+// person returns what is searchable about a participant: nothing if erased.
+func person(p escrow.Participant) []index.Person {
+	if p.ID == ErasedIdentity {
+		return nil
+	}
+	return []index.Person{{ID: p.ID, Name: p.Name}}
+}

@@ -1,0 +1,287 @@
+package ingest
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"log/slog"
+	"time"
+
+	"escrow"
+	"escrow/archive"
+	"escrow/crypto/keytree"
+	"escrow/crypto/seal"
+	"escrow/events"
+	"escrow/events/natslog"
+)
+
+// Sealer takes entries from the log in order, seals each under the keys of the people and the day it belongs to, appends them to the ledger, and only
+// then acknowledges them. What it may not seal, because the courier lost, changed, doubled or reused it, becomes an incident in the ledger. It is the
+// ledger's only source of messages; run one per tenant.
+type Sealer struct {
+	Log      *natslog.Log
+	Ledger   *archive.Ledger
+	Keys     Keys
+	Seal     *seal.Sealer
+	Recorder *Recorder
+	Events   EventWriter
+	Sealed   func(tags [][16]byte) // told which deduplication tags are in the ledger now; may be nil
+	Now      func() time.Time
+	Logger   *slog.Logger
+
+	sequencer *natslog.Sequencer
+	done      uint64 // last stream sequence sealed and acknowledged in this run
+	unpurged  int    // entries acknowledged since the last purge
+}
+
+// EventWriter makes event records; *Chronicle is one.
+type EventWriter interface {
+	Entry(kind archive.RecordKind, f events.Fact) (archive.Entry, error)
+}
+
+// Bounds of one round of the sealer.
+const (
+	// sealBatch records become durable with one fsync; more would only add latency.
+	sealBatch = 1000
+	// sealWait is how long a round waits for a first entry.
+	sealWait = 500 * time.Millisecond
+	// purgeEvery is how many sealed entries may stay in the log. A purge rewrites stream state, so it is not worth doing for each batch.
+	purgeEvery = 20_000
+)
+
+// Run seals until ctx ends. It returns nil then, and otherwise the error that stopped it: the ledger's writer having failed, or keys that are gone.
+func (s *Sealer) Run(ctx context.Context) error {
+	for ctx.Err() == nil {
+		if _, err := s.Round(ctx, sealWait); err != nil && ctx.Err() == nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Drain seals everything that is in the log now.
+func (s *Sealer) Drain(ctx context.Context) error {
+	for {
+		waiting, err := s.Waiting(ctx)
+		if err != nil || waiting == 0 {
+			return err
+		}
+		if _, err := s.Round(ctx, sealWait); err != nil {
+			return err
+		}
+	}
+}
+
+// Waiting returns how many entries are in the log and not in the ledger.
+func (s *Sealer) Waiting(ctx context.Context) (uint64, error) {
+	state, err := s.Log.State(ctx)
+	if err != nil {
+		return 0, err
+	}
+	done := max(s.done, s.Ledger.LastSource()[s.Log.Tag()])
+	if state.Msgs == 0 || state.Last <= done {
+		return 0, nil
+	}
+	return min(state.Msgs, state.Last-done), nil
+}
+
+// Round seals one batch and returns how many entries it took from the log. After it returned nil they are in the ledger, durable, and acknowledged.
+func (s *Sealer) Round(ctx context.Context, wait time.Duration) (int, error) {
+	if s.sequencer == nil {
+		if err := s.start(ctx); err != nil {
+			return 0, err
+		}
+	}
+	deliveries, err := s.Log.Fetch(ctx, sealBatch, wait)
+	if err != nil {
+		return 0, err
+	}
+	if len(deliveries) == 0 {
+		return 0, s.purge(ctx, 1)
+	}
+	tags, err := s.append(ctx, deliveries)
+	if err != nil {
+		s.sequencer = nil // what it has seen is not in the ledger, and comes again
+		return 0, errors.Join(err, s.Log.Rewind(ctx))
+	}
+	s.sequencer.Settled()
+	if s.Sealed != nil {
+		s.Sealed(tags)
+	}
+	s.done = deliveries[len(deliveries)-1].Seq
+	s.unpurged += len(deliveries)
+	if err := s.Log.Ack(ctx, s.done); err != nil {
+		return 0, err
+	}
+	return len(deliveries), s.purge(ctx, purgeEvery)
+}
+
+// purge removes from the log what the ledger has, once it is worth it.
+func (s *Sealer) purge(ctx context.Context, worth int) error {
+	if s.unpurged < worth {
+		return nil
+	}
+	s.unpurged = 0
+	return s.Log.Purge(ctx, s.done)
+}
+
+// start learns from the ledger where each channel stands, and reports a log that is not the one it was.
+func (s *Sealer) start(ctx context.Context) error {
+	state, err := s.Log.State(ctx)
+	if err != nil {
+		return err
+	}
+	tag, sealed := s.Log.Tag(), s.Ledger.LastSource()
+	switch c := natslog.CheckStream(sealed, tag, state.Last); c {
+	case natslog.Recreated, natslog.Rewound:
+		err = s.incident(ctx, events.LogIncident{What: c.String(), Sequence: state.Last, From: state.Last + 1, To: sealed[tag],
+			Detail: "the log's storage was replaced, restored from an older copy, or lost its end; entries acknowledged before may be missing"})
+	}
+	s.sequencer = natslog.NewSequencer(s.Ledger.Streams(), s.known)
+	return err
+}
+
+// known looks a counter up in the ledger.
+func (s *Sealer) known(channel [16]byte, counter uint64) (natslog.Sealed, bool) {
+	seq, ok, err := s.Ledger.Find(channel, counter)
+	if err != nil || !ok {
+		return natslog.Sealed{}, false
+	}
+	h, err := s.Ledger.Header(seq)
+	if err != nil {
+		return natslog.Sealed{}, false
+	}
+	sealed := natslog.Sealed{Digest: h.Entry}
+	if h.Source.Tag == s.Log.Tag() {
+		sealed.Seq = h.Source.Seq
+	}
+	return sealed, true
+}
+
+// incident writes an incident to the ledger at once, apart from any batch.
+func (s *Sealer) incident(ctx context.Context, f events.LogIncident) error {
+	e, err := s.incidentEntry(f)
+	if err != nil {
+		return err
+	}
+	_, err = s.Ledger.Append(ctx, []archive.Entry{e})
+	return err
+}
+
+func (s *Sealer) incidentEntry(f events.LogIncident) (archive.Entry, error) {
+	tag := s.Log.Tag()
+	f.Stream, f.Noticed = hex.EncodeToString(tag[:]), s.Now().UTC()
+	s.Logger.Error("log incident", "what", f.What, "sequence", f.Sequence, "from", f.From, "to", f.To)
+	return s.Events.Entry(archive.KindIncident, f)
+}
+
+// append seals what deliveries hold and appends it. Records are sealed for the number they will have, so when an event was written meanwhile they are
+// sealed again.
+func (s *Sealer) append(ctx context.Context, deliveries []natslog.Delivery) ([][16]byte, error) {
+	plans := make([]plan, 0, len(deliveries))
+	for i := range deliveries {
+		plans = append(plans, s.plan(&deliveries[i])...)
+	}
+	for range sealAttempts {
+		size := s.Ledger.Size()
+		entries, tags, err := s.entries(ctx, escrow.Seq(size), plans)
+		if err != nil || len(entries) == 0 {
+			return tags, err
+		}
+		err = s.Ledger.AppendAt(ctx, size, entries)
+		if err == nil {
+			return tags, nil
+		}
+		if escrow.KindOf(err) != escrow.Conflict || s.Ledger.Size() == size {
+			return nil, err
+		}
+	}
+	return nil, escrow.Errorf("ingest.Seal", escrow.Internal, "other records kept coming between")
+}
+
+// plan is one record to be: an incident, or else a message.
+type plan struct {
+	incident *events.LogIncident
+	delivery *natslog.Delivery
+	late     bool // its counter cannot stand in the ledger, which has gone on already
+}
+
+// plan says what becomes of one delivery: incidents, a message, both or nothing.
+func (s *Sealer) plan(d *natslog.Delivery) []plan {
+	v := s.sequencer.Observe(d.Observed())
+	var plans []plan
+	if v.LostFrom != 0 {
+		plans = append(plans, plan{incident: &events.LogIncident{What: "lost", Sequence: d.Seq, From: v.LostFrom, To: v.LostTo,
+			Detail: "these stream sequences are missing from the log's storage"}})
+	}
+	note := &events.LogIncident{What: v.Class.String(), Sequence: d.Seq, Channel: hex.EncodeToString(d.Entry.Channel[:]), From: d.Entry.Counter, To: d.Entry.Counter}
+	_, known := s.Ledger.Once(d.Entry.Once)
+	switch {
+	case v.Class == natslog.Redelivered:
+		return plans
+	case v.Class == natslog.Damaged:
+		note.Channel, note.Quarantined, note.Detail = "", d.Data, "the log delivered bytes that are not the entry that was stored: "+d.Err.Error()
+		return append(plans, plan{incident: note})
+	case v.Class == natslog.Reused:
+		note.Detail, note.Quarantined = "this counter belongs to another entry already; it is kept here, still sealed", d.Data
+		return append(plans, plan{incident: note})
+	case v.Class == natslog.Doubled || known:
+		note.What, note.Detail = natslog.Doubled.String(), "the log holds this entry twice; it is archived once"
+		return append(plans, plan{incident: note})
+	case v.Class == natslog.Gap:
+		note.From, note.To, note.Detail = v.From, v.To, "entries with these counters were acknowledged and are missing from the log"
+		return append(plans, plan{incident: note}, plan{delivery: d})
+	case v.Class == natslog.Late:
+		note.Detail = "an entry that was missing has arrived after all; it follows, without its counter"
+		return append(plans, plan{incident: note}, plan{delivery: d, late: true})
+	}
+	return append(plans, plan{delivery: d})
+}
+
+// entries turns plans into ledger entries, in order, sealing on all cores. It returns the deduplication tags of the messages among them.
+func (s *Sealer) entries(ctx context.Context, first escrow.Seq, plans []plan) ([]archive.Entry, [][16]byte, error) {
+	out := make([]archive.Entry, len(plans))
+	var tags [][16]byte
+	for _, p := range plans {
+		if p.delivery != nil {
+			tags = append(tags, p.delivery.Entry.Once)
+		}
+	}
+	err := eachParallel(ctx, len(plans), func(i int) (err error) {
+		if plans[i].incident != nil {
+			out[i], err = s.incidentEntry(*plans[i].incident)
+			return err
+		}
+		out[i], err = s.record(first+escrow.Seq(i), plans[i])
+		return err
+	})
+	return out, tags, err
+}
+
+// record opens a log entry and seals what is in it as record seq. An entry that does not open is kept as an incident under the same number.
+func (s *Sealer) record(seq escrow.Seq, p plan) (archive.Entry, error) {
+	d := p.delivery
+	share, err := s.Keys.Share(keytree.Ref{Kind: keytree.KindIngestDay, Leaf: d.Entry.Day})
+	if err != nil {
+		return archive.Entry{}, err
+	}
+	plain, err := s.Seal.OpenOne(share, logPurpose, d.Entry.AppendHeader(nil), d.Entry.Sealed)
+	if err != nil {
+		return s.incidentEntry(foreign(d, "the entry is well-formed but does not open under its day's key"))
+	}
+	env, err := ParseEnvelope(plain)
+	if err != nil {
+		return s.incidentEntry(foreign(d, "the entry opens but is not an envelope"))
+	}
+	from := Origin{Log: s.Log.Tag(), Seq: d.Seq, Entry: d.Digest, Channel: d.Entry.Channel, Counter: d.Entry.Counter, Once: d.Entry.Once}
+	if p.late {
+		from.Channel, from.Counter = [16]byte{}, 0
+	}
+	return s.Recorder.Record(seq, env, from)
+}
+
+// foreign is the incident of an entry that this archive's intake did not make.
+func foreign(d *natslog.Delivery, detail string) events.LogIncident {
+	return events.LogIncident{What: "foreign", Sequence: d.Seq, Channel: hex.EncodeToString(d.Entry.Channel[:]), From: d.Entry.Counter, To: d.Entry.Counter,
+		Detail: detail, Quarantined: d.Data}
+}

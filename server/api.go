@@ -1,0 +1,263 @@
+package server
+
+import (
+	"context"
+	"time"
+
+	"escrow"
+	"escrow/events/natslog"
+)
+
+// API is what can be asked of an archive. Every request names a tenant; "" means the only one there is.
+type API interface {
+	Search(context.Context, SearchRequest) (SearchAnswer, error)
+	Show(context.Context, ShowRequest) (ShowAnswer, error)
+	Proof(context.Context, ProofRequest) (ProofAnswer, error)
+	Subject(context.Context, SubjectRequest) (SubjectAnswer, error)
+	Erase(context.Context, EraseRequest) (EraseAnswer, error)
+	Verify(context.Context, VerifyRequest) (VerifyAnswer, error)
+	Reindex(context.Context, ReindexRequest) (ReindexAnswer, error)
+	Status(context.Context, StatusRequest) (StatusAnswer, error)
+	SetPlatform(context.Context, PlatformRequest) (PlatformAnswer, error)
+}
+
+// SearchRequest asks for the messages that match Query (docs/search.md).
+type SearchRequest struct {
+	Tenant escrow.Tenant `json:"tenant,omitempty"`
+	Query  string        `json:"query"`
+	Limit  int           `json:"limit,omitempty"`  // hits to return, 1 … index.MaxPage; 0 means 20
+	Offset int           `json:"offset,omitempty"` // hits to skip
+	Newest bool          `json:"newest,omitempty"` // newest first instead of best first
+}
+
+// SearchAnswer says what was found and how complete that is.
+type SearchAnswer struct {
+	Query    string          `json:"query"`    // as understood, in normal form
+	Count    uint64          `json:"count"`    // all that match, not only the hits returned
+	AsOf     escrow.TreeSize `json:"as_of"`    // records in the ledger
+	Position escrow.TreeSize `json:"position"` // records the index reflects
+	Complete bool            `json:"complete"` // Position reached AsOf
+	Partial  uint64          `json:"partial"`  // messages in the index that were not fully understood
+	Millis   int64           `json:"ms"`
+	Hits     []Hit           `json:"hits"`
+}
+
+// Hit is one message found.
+type Hit struct {
+	ID       escrow.Seq           `json:"id"`
+	Received time.Time            `json:"received"`
+	Sent     *time.Time           `json:"sent,omitempty"`
+	Channel  escrow.Channel       `json:"channel"`
+	From     escrow.Participant   `json:"from"`
+	To       []escrow.Participant `json:"to,omitempty"` // the first few
+	Title    string               `json:"title,omitempty"`
+	Snippet  string               `json:"snippet"`
+	Marks    [][2]int             `json:"marks,omitempty"` // byte ranges of the snippet that matched
+	Partial  []string             `json:"partial,omitempty"`
+}
+
+// ShowRequest asks for one record.
+type ShowRequest struct {
+	Tenant   escrow.Tenant `json:"tenant,omitempty"`
+	ID       escrow.Seq    `json:"id"`
+	Original bool          `json:"original,omitempty"` // with the original bytes
+}
+
+// ShowAnswer is one record in clear, as far as it is still readable.
+type ShowAnswer struct {
+	ID       escrow.Seq       `json:"id"`
+	Kind     string           `json:"kind"`  // "message" or the kind of event
+	State    string           `json:"state"` // "present" or "erased"
+	Archived time.Time        `json:"archived"`
+	Leaf     string           `json:"leaf"` // canonical leaf text
+	KeptTo   string           `json:"kept_to,omitempty"`
+	ErasedBy *escrow.Seq      `json:"erased_by,omitempty"` // the event that ordered it
+	Message  *ShownMessage    `json:"message,omitempty"`
+	Event    map[string]any   `json:"event,omitempty"`
+	Defects  []string         `json:"defects,omitempty"`
+	Gone     int              `json:"participants_erased,omitempty"`
+	Related  []RelatedMessage `json:"related,omitempty"` // edits, deletions and reactions that refer to it, as far as indexed
+}
+
+// RelatedMessage is a message that refers to another.
+type RelatedMessage struct {
+	ID   escrow.Seq `json:"id"`
+	Type string     `json:"type"`
+}
+
+// ShownMessage is a message as it is displayed.
+type ShownMessage struct {
+	MessageID    string               `json:"message_id,omitempty"`
+	Type         string               `json:"type"`
+	RefersTo     string               `json:"refers_to,omitempty"`
+	Conversation string               `json:"conversation,omitempty"`
+	Channel      escrow.Channel       `json:"channel"`
+	Publisher    string               `json:"publisher,omitempty"`
+	ContentType  string               `json:"content_type"`
+	Sent         *time.Time           `json:"sent,omitempty"`
+	Received     time.Time            `json:"received"`
+	From         escrow.Participant   `json:"from"`
+	To           []escrow.Participant `json:"to,omitempty"`
+	Title        string               `json:"title,omitempty"`
+	Text         string               `json:"text"`
+	Attachments  []ShownAttachment    `json:"attachments,omitempty"`
+	Tags         []string             `json:"tags,omitempty"`
+	Metadata     map[string]string    `json:"metadata,omitempty"`
+	Original     []byte               `json:"original,omitempty"`
+}
+
+// ShownAttachment describes an attachment.
+type ShownAttachment struct {
+	Name       string `json:"name"`
+	MediaType  string `json:"media_type"`
+	Bytes      int    `json:"bytes"`
+	Transcript string `json:"transcript,omitempty"`
+}
+
+// ProofRequest asks for the inclusion proof of one record.
+type ProofRequest struct {
+	Tenant escrow.Tenant `json:"tenant,omitempty"`
+	ID     escrow.Seq    `json:"id"`
+}
+
+// ProofAnswer holds what an auditor needs to check that a leaf is in the log, without the archive.
+type ProofAnswer struct {
+	ID    escrow.Seq `json:"id"`
+	Leaf  string     `json:"leaf"`  // canonical leaf text; its hash is SHA-256(0x00 ‖ text)
+	Proof string     `json:"proof"` // C2SP tlog-proof, the signed checkpoint included
+	Key   string     `json:"key"`   // C2SP verifier key of the log; compare it with one obtained elsewhere
+}
+
+// SubjectRequest asks about the person behind an identity.
+type SubjectRequest struct {
+	Tenant   escrow.Tenant   `json:"tenant,omitempty"`
+	Identity escrow.Identity `json:"identity"`
+	Channel  escrow.Channel  `json:"channel,omitempty"` // scope of a "user:" identity
+}
+
+// SubjectAnswer is what the archive holds about a person.
+type SubjectAnswer struct {
+	Subject    uint32            `json:"subject"` // number of the subject
+	Identities []escrow.Identity `json:"identities"`
+	Names      []string          `json:"names,omitempty"`
+	Messages   uint64            `json:"messages"`
+	Authored   uint64            `json:"authored"`
+	Channels   map[string]uint64 `json:"channels"`
+	First      *time.Time        `json:"first,omitempty"`
+	Last       *time.Time        `json:"last,omitempty"`
+	Recent     []escrow.Seq      `json:"recent,omitempty"` // the latest records, newest first
+	Complete   bool              `json:"complete"`         // the index had caught up
+}
+
+// EraseRequest orders an erasure: exactly one of Person, Conversation and Message is set.
+type EraseRequest struct {
+	Tenant       escrow.Tenant     `json:"tenant,omitempty"`
+	Person       []escrow.Identity `json:"person,omitempty"`  // identities of one person, at most MaxIdentities
+	Channel      escrow.Channel    `json:"channel,omitempty"` // scope of a "user:" identity, or of Conversation
+	Conversation string            `json:"conversation,omitempty"`
+	Message      *escrow.Seq       `json:"message,omitempty"`
+	Basis        string            `json:"basis,omitempty"` // legal basis code; "" means art17-1
+	Case         string            `json:"case,omitempty"`  // reference without personal data
+	DryRun       bool              `json:"dry_run,omitempty"`
+}
+
+// EraseAnswer says what an erasure destroys, or would destroy.
+type EraseAnswer struct {
+	Scope     string      `json:"scope"`
+	Executed  bool        `json:"executed"`
+	Dies      uint64      `json:"dies"`           // messages that become unreadable
+	Loses     uint64      `json:"loses_identity"` // messages that stay without the person's identity
+	Event     *escrow.Seq `json:"event,omitempty"`
+	Epoch     uint64      `json:"epoch,omitempty"`
+	Removed   int         `json:"index_removed"`
+	Redacted  int         `json:"index_redacted"`
+	FileKeys  int         `json:"index_files_destroyed"`
+	Remaining []string    `json:"remaining,omitempty"` // what still waits, in plain words
+}
+
+// VerifyRequest asks for the verification of the whole archive.
+type VerifyRequest struct {
+	Tenant escrow.Tenant `json:"tenant,omitempty"`
+}
+
+// VerifyAnswer is the integrity report.
+type VerifyAnswer struct {
+	OK         bool            `json:"ok"`
+	Size       escrow.TreeSize `json:"size"`
+	Root       string          `json:"root"`
+	Checkpoint string          `json:"checkpoint"`
+	Messages   uint64          `json:"messages"`
+	Present    uint64          `json:"present"`
+	Erased     uint64          `json:"erased"`
+	Redacted   uint64          `json:"redacted"` // present, with identities erased
+	Events     uint64          `json:"events"`
+	Incidents  uint64          `json:"incidents"`
+	Bytes      int64           `json:"bytes"`
+	Millis     int64           `json:"ms"`
+	Findings   []Finding       `json:"findings"`
+	More       int             `json:"more_findings,omitempty"`
+}
+
+// Finding is one thing that is wrong.
+type Finding struct {
+	Place string `json:"place"`
+	Kind  string `json:"kind"`
+	Text  string `json:"text"`
+}
+
+// ReindexRequest asks for the index to be built anew.
+type ReindexRequest struct {
+	Tenant escrow.Tenant `json:"tenant,omitempty"`
+}
+
+// ReindexAnswer says what the new index holds.
+type ReindexAnswer struct {
+	Position escrow.TreeSize `json:"position"`
+	Millis   int64           `json:"ms"`
+}
+
+// StatusRequest asks how the archive is.
+type StatusRequest struct {
+	Tenant escrow.Tenant `json:"tenant,omitempty"`
+}
+
+// StatusAnswer is how the archive is.
+type StatusAnswer struct {
+	Version string         `json:"version"`
+	Server  bool           `json:"server"` // answered by a running server
+	NATS    string         `json:"nats,omitempty"`
+	Started *time.Time     `json:"started,omitempty"`
+	Tenants []TenantStatus `json:"tenants"`
+}
+
+// TenantStatus is how one tenant's archive is.
+type TenantStatus struct {
+	Tenant     escrow.Tenant        `json:"tenant"`
+	Origin     string               `json:"origin"`
+	Records    escrow.TreeSize      `json:"records"`
+	Indexed    escrow.TreeSize      `json:"indexed"`
+	Partial    uint64               `json:"partial"`
+	Channels   int                  `json:"channels"`
+	Waiting    uint64               `json:"waiting"` // acknowledged, in the log, not sealed yet
+	Incidents  uint64               `json:"incidents"`
+	Erasures   uint64               `json:"erasures"`
+	Epoch      uint64               `json:"epoch"`
+	LastRecord *time.Time           `json:"last_record,omitempty"`
+	Bytes      int64                `json:"ledger_bytes"`
+	Key        string               `json:"key"`
+	Intake     *natslog.IntakeStats `json:"intake,omitempty"`
+	Halted     string               `json:"halted,omitempty"` // why sealing or indexing stopped, if it did
+}
+
+// PlatformRequest adds or removes a platform's credentials.
+type PlatformRequest struct {
+	Name    string   `json:"name"`
+	NKey    string   `json:"nkey,omitempty"`    // public user nkey
+	Publish []string `json:"publish,omitempty"` // NATS subjects
+	Remove  bool     `json:"remove,omitempty"`
+}
+
+// PlatformAnswer lists the platforms after the change.
+type PlatformAnswer struct {
+	Platforms []natslog.Platform `json:"platforms"`
+}

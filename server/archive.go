@@ -1,0 +1,97 @@
+package server
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"escrow"
+	"escrow/archive"
+	"escrow/crypto/directory"
+	"escrow/crypto/keystate"
+	"escrow/events/natslog"
+	"escrow/index/bleveindex"
+	"escrow/ingest"
+	"escrow/retention"
+	"escrow/retention/disposal"
+
+	"golang.org/x/mod/sumdb/note"
+)
+
+// Archive answers from the parts of an open archive. It owns none of them: who opened them closes them. Methods may be called concurrently.
+type Archive struct {
+	Tenants map[escrow.Tenant]*Tenant
+	Version string
+	NATS    string    // URL platforms connect to, "" where no server runs
+	Started time.Time // zero where no server runs
+	Now     func() time.Time
+	Logger  *slog.Logger
+
+	Platforms PlatformStore // nil where no server runs
+}
+
+// Tenant holds the parts of one tenant's archive.
+type Tenant struct {
+	Name      escrow.Tenant
+	Origin    string
+	Ledger    *archive.Ledger
+	Verifier  note.Verifier
+	VKey      string
+	Keys      *keystate.State
+	Directory *directory.Directory
+	Schedule  retention.Schedule
+	Opener    *ingest.Opener
+	Index     *bleveindex.Index
+	Indexer   *ingest.Indexer
+	Disposal  *disposal.Pipeline
+
+	Waiting func(context.Context) (uint64, error) // entries in the log; nil where no log is open
+	Intake  func() natslog.IntakeStats            // nil where no intake runs
+	Halted  func() error                          // why a background part stopped; nil where none runs
+}
+
+// PlatformStore keeps the credentials of platforms.
+type PlatformStore interface {
+	Set(natslog.Platform) ([]natslog.Platform, error)
+	Remove(name string) ([]natslog.Platform, error)
+}
+
+// tenant returns the tenant named, or the only one.
+func (a *Archive) tenant(name escrow.Tenant) (*Tenant, error) {
+	if name == "" {
+		if len(a.Tenants) != 1 {
+			return nil, escrow.Errorf("server", escrow.Invalid, "this archive has %d tenants; name one with --tenant", len(a.Tenants))
+		}
+		for _, t := range a.Tenants {
+			return t, nil
+		}
+	}
+	t, ok := a.Tenants[name]
+	if !ok {
+		return nil, escrow.Errorf("server", escrow.NotFound, "there is no tenant %q in this archive", name)
+	}
+	return t, nil
+}
+
+// read returns a record, or an error of kind NotFound that says how many there are.
+func (t *Tenant) read(seq escrow.Seq) (archive.Record, error) {
+	if size := t.Ledger.Size(); escrow.TreeSize(seq) >= size {
+		return archive.Record{}, escrow.Errorf("server", escrow.NotFound, "there is no record %d; the ledger has the records 0 to %d", seq, int64(size)-1)
+	}
+	return t.Ledger.Read(seq)
+}
+
+// catchUp waits until the index reflects the whole ledger, or patience ends. It reports whether it does.
+func (t *Tenant) catchUp(ctx context.Context, patience time.Duration) (bool, error) {
+	size := t.Ledger.Size()
+	if t.Index.Position() >= size {
+		return true, nil
+	}
+	waiting, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	err := t.Indexer.Follow(waiting, size)
+	if err != nil && waiting.Err() != nil && ctx.Err() == nil {
+		return false, nil
+	}
+	return err == nil, err
+}

@@ -1,0 +1,101 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+
+	"escrow"
+)
+
+// Client asks a running server. It is safe for concurrent use.
+type Client struct {
+	URL   string // "http://127.0.0.1:41234"
+	Token string
+	HTTP  *http.Client
+}
+
+// maxAnswerBytes bounds what a client reads: an original message in base64 and its frame.
+const maxAnswerBytes = escrow.MaxImport/3*4 + 64<<20
+
+// Search implements API.
+func (c *Client) Search(ctx context.Context, req SearchRequest) (SearchAnswer, error) {
+	return call[SearchAnswer](ctx, c, "search", req)
+}
+
+// Show implements API.
+func (c *Client) Show(ctx context.Context, req ShowRequest) (ShowAnswer, error) {
+	return call[ShowAnswer](ctx, c, "show", req)
+}
+
+// Proof implements API.
+func (c *Client) Proof(ctx context.Context, req ProofRequest) (ProofAnswer, error) {
+	return call[ProofAnswer](ctx, c, "proof", req)
+}
+
+// Subject implements API.
+func (c *Client) Subject(ctx context.Context, req SubjectRequest) (SubjectAnswer, error) {
+	return call[SubjectAnswer](ctx, c, "subject", req)
+}
+
+// Erase implements API.
+func (c *Client) Erase(ctx context.Context, req EraseRequest) (EraseAnswer, error) {
+	return call[EraseAnswer](ctx, c, "erase", req)
+}
+
+// Verify implements API.
+func (c *Client) Verify(ctx context.Context, req VerifyRequest) (VerifyAnswer, error) {
+	return call[VerifyAnswer](ctx, c, "verify", req)
+}
+
+// Reindex implements API.
+func (c *Client) Reindex(ctx context.Context, req ReindexRequest) (ReindexAnswer, error) {
+	return call[ReindexAnswer](ctx, c, "reindex", req)
+}
+
+// Status implements API.
+func (c *Client) Status(ctx context.Context, req StatusRequest) (StatusAnswer, error) {
+	return call[StatusAnswer](ctx, c, "status", req)
+}
+
+// SetPlatform implements API.
+func (c *Client) SetPlatform(ctx context.Context, req PlatformRequest) (PlatformAnswer, error) {
+	return call[PlatformAnswer](ctx, c, "platform", req)
+}
+
+func call[Answer any](ctx context.Context, c *Client, verb string, req any) (answer Answer, err error) {
+	body, err := json.Marshal(req)
+	if err != nil {
+		return answer, escrow.Errorf("server.Client", escrow.Internal, "%w", err)
+	}
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, c.URL+"/v1/"+verb, bytes.NewReader(body))
+	if err != nil {
+		return answer, escrow.Errorf("server.Client", escrow.Internal, "%w", err)
+	}
+	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set("Authorization", "Bearer "+c.Token)
+	resp, err := c.HTTP.Do(r)
+	if err != nil {
+		return answer, escrow.Errorf("server.Client", escrow.Unavailable, "the server that owns this data directory does not answer: %w", err)
+	}
+	defer resp.Body.Close()
+	d := json.NewDecoder(io.LimitReader(resp.Body, maxAnswerBytes))
+	if resp.StatusCode != http.StatusOK {
+		return answer, remote(d, resp.Status)
+	}
+	if err := d.Decode(&answer); err != nil {
+		return answer, escrow.Errorf("server.Client", escrow.Corrupt, "read the server's answer: %w", err)
+	}
+	return answer, nil
+}
+
+// remote turns problem details back into the error the server had.
+func remote(d *json.Decoder, status string) error {
+	var p problemDetails
+	if err := d.Decode(&p); err != nil || p.Kind == "" {
+		return escrow.Errorf("server.Client", escrow.Internal, "the server answered %s", status)
+	}
+	return escrow.Errorf("server", escrow.ParseKind(p.Kind), "%s", p.Detail)
+}

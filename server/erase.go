@@ -1,0 +1,147 @@
+package server
+
+import (
+	"context"
+	"regexp"
+	"slices"
+
+	"escrow"
+	"escrow/index"
+	"escrow/retention/disposal"
+)
+
+// defaultBasis is the right to erasure without saying which of its grounds.
+const defaultBasis = "art17-1"
+
+var (
+	basisForm = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,31}$`)
+	caseForm  = regexp.MustCompile(`^[A-Za-z0-9._/-]{0,64}$`)
+)
+
+// Erase implements API.
+func (a *Archive) Erase(ctx context.Context, req EraseRequest) (EraseAnswer, error) {
+	t, err := a.tenant(req.Tenant)
+	if err != nil {
+		return EraseAnswer{}, err
+	}
+	if req.Basis == "" {
+		req.Basis = defaultBasis
+	}
+	if !basisForm.MatchString(req.Basis) || !caseForm.MatchString(req.Case) {
+		return EraseAnswer{}, escrow.Errorf("server.Erase", escrow.Invalid,
+			"the basis is a short code such as %q and the case a reference of letters, digits and ._/- : both stay in the ledger for ever, so neither may hold personal data", defaultBasis)
+	}
+	// The index finds the messages, so it has to know all of them; an erasure waits as long as that takes.
+	if err := t.Indexer.Follow(ctx, t.Ledger.Size()); err != nil {
+		return EraseAnswer{}, err
+	}
+	order, answer, err := t.order(ctx, req)
+	if err != nil || req.DryRun {
+		return answer, err
+	}
+	out, err := t.Disposal.Erase(ctx, order)
+	if err != nil {
+		return answer, err
+	}
+	answer.Executed, answer.Event, answer.Epoch = true, &out.Seq, out.Epoch
+	answer.Removed, answer.Redacted, answer.FileKeys = out.Removed, out.Redacted, out.Files
+	answer.Remaining = []string{
+		"sealed copies in the message log can be opened by the operator until their ingest-day key is destroyed",
+		"older backups of the key state, if any were made, still open what was erased",
+	}
+	return answer, nil
+}
+
+// order resolves what a request names, and counts what it destroys.
+func (t *Tenant) order(ctx context.Context, req EraseRequest) (disposal.Order, EraseAnswer, error) {
+	o := disposal.Order{Basis: req.Basis, Case: req.Case}
+	var err error
+	switch {
+	case len(req.Person) > 0 && req.Conversation == "" && req.Message == nil:
+		o.Scope = "person"
+		return t.orderPerson(ctx, req, o)
+	case len(req.Person) == 0 && req.Conversation != "" && req.Message == nil:
+		o.Scope = "conversation"
+		o.Messages, err = t.Index.ConversationSeqs(ctx, req.Channel, req.Conversation)
+		if err == nil && len(o.Messages) == 0 {
+			err = escrow.Errorf("server.Erase", escrow.NotFound, "no message that is still readable belongs to this conversation")
+		}
+	case len(req.Person) == 0 && req.Conversation == "" && req.Message != nil:
+		o.Scope = "message"
+		o.Messages, err = t.orderMessage(*req.Message)
+	default:
+		err = escrow.Errorf("server.Erase", escrow.Invalid, "name exactly one of a person, a conversation and a message")
+	}
+	return o, EraseAnswer{Scope: o.Scope, Dies: uint64(len(o.Messages))}, err
+}
+
+func (t *Tenant) orderMessage(seq escrow.Seq) ([]escrow.Seq, error) {
+	rec, err := t.read(seq)
+	if err != nil {
+		return nil, err
+	}
+	alive, err := t.Opener.Alive(rec)
+	if err == nil && !alive {
+		err = escrow.Errorf("server.Erase", escrow.Erased, "message %d has been erased already", seq)
+	}
+	return []escrow.Seq{seq}, err
+}
+
+func (t *Tenant) orderPerson(ctx context.Context, req EraseRequest, o disposal.Order) (disposal.Order, EraseAnswer, error) {
+	answer := EraseAnswer{Scope: o.Scope}
+	if len(req.Person) > MaxIdentities {
+		return o, answer, escrow.Errorf("server.Erase", escrow.Invalid, "a person may be named by at most %d identities", MaxIdentities)
+	}
+	var seqs []escrow.Seq
+	for _, id := range req.Person {
+		leaf, err := t.subject(id, req.Channel)
+		if err != nil {
+			return o, answer, err
+		}
+		if slices.Contains(o.Subjects, leaf) {
+			continue
+		}
+		o.Subjects = append(o.Subjects, leaf)
+		of, err := t.Index.SubjectSeqs(ctx, leaf)
+		if err != nil {
+			return o, answer, err
+		}
+		seqs = append(seqs, of...)
+	}
+	slices.Sort(seqs)
+	seqs = slices.Compact(seqs)
+	if !req.DryRun {
+		seqs = seqs[:min(len(seqs), eraseCount)]
+	}
+	return o, answer, t.count(&answer, seqs, o.Subjects)
+}
+
+// MaxIdentities bounds the identities of one person in a request.
+const MaxIdentities = 1000
+
+// eraseCount bounds the counting before an erasure that is carried out, so that the time to unreadable does not depend on how much a person wrote. A dry
+// run counts everything.
+const eraseCount = 100_000
+
+// count says of each message whether it dies with the subjects or only loses an identity.
+func (t *Tenant) count(answer *EraseAnswer, seqs []escrow.Seq, subjects []uint32) error {
+	for _, seq := range seqs {
+		rec, err := t.Ledger.Read(seq)
+		if err != nil {
+			return err
+		}
+		dies, err := t.Opener.DiesWith(rec, subjects)
+		if err != nil {
+			return err
+		}
+		if dies {
+			answer.Dies++
+		} else {
+			answer.Loses++
+		}
+	}
+	return nil
+}
+
+// MaxPage is the largest page of search results.
+const MaxPage = index.MaxPage

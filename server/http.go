@@ -1,0 +1,100 @@
+package server
+
+import (
+	"context"
+	"crypto/subtle"
+	"encoding/json"
+	"io"
+	"net/http"
+
+	"escrow"
+)
+
+// maxRequestBytes bounds a request; the longest is a query.
+const maxRequestBytes = 1 << 20
+
+// Handler offers an API over HTTP to who knows the token.
+func Handler(api API, token string) http.Handler {
+	mux := http.NewServeMux()
+	route(mux, "search", api.Search)
+	route(mux, "show", api.Show)
+	route(mux, "proof", api.Proof)
+	route(mux, "subject", api.Subject)
+	route(mux, "erase", api.Erase)
+	route(mux, "verify", api.Verify)
+	route(mux, "reindex", api.Reindex)
+	route(mux, "status", api.Status)
+	route(mux, "platform", api.SetPlatform)
+	return authorised(mux, token)
+}
+
+// authorised lets only requests with the bearer token through.
+func authorised(next http.Handler, token string) http.Handler {
+	want := []byte("Bearer " + token)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if subtle.ConstantTimeCompare([]byte(r.Header.Get("Authorization")), want) != 1 {
+			problem(w, escrow.Errorf("server", escrow.Denied, "this needs the bearer token of the running server"))
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func route[Req, Answer any](mux *http.ServeMux, verb string, f func(context.Context, Req) (Answer, error)) {
+	mux.HandleFunc("POST /v1/"+verb, func(w http.ResponseWriter, r *http.Request) {
+		var req Req
+		d := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxRequestBytes))
+		d.DisallowUnknownFields()
+		if err := d.Decode(&req); err != nil {
+			problem(w, escrow.Errorf("server", escrow.Invalid, "read request: %w", err))
+			return
+		}
+		if _, err := d.Token(); err != io.EOF {
+			problem(w, escrow.Errorf("server", escrow.Invalid, "there is something after the request"))
+			return
+		}
+		answer, err := f(r.Context(), req)
+		if err != nil {
+			problem(w, err)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(answer) // the client is gone if this fails
+	})
+}
+
+// problemDetails is RFC 9457 with our kind.
+type problemDetails struct {
+	Title  string `json:"title"`
+	Status int    `json:"status"`
+	Detail string `json:"detail"`
+	Kind   string `json:"kind"`
+}
+
+func problem(w http.ResponseWriter, err error) {
+	kind := escrow.KindOf(err)
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(status(kind))
+	_ = json.NewEncoder(w).Encode(problemDetails{Title: kind.String(), Status: status(kind), Detail: err.Error(), Kind: kind.String()})
+}
+
+// status maps a kind of failure to an HTTP status (RFC 9110).
+func status(k escrow.Kind) int {
+	switch k {
+	case escrow.Invalid:
+		return http.StatusBadRequest
+	case escrow.NotFound:
+		return http.StatusNotFound
+	case escrow.Conflict:
+		return http.StatusConflict
+	case escrow.Denied:
+		return http.StatusForbidden
+	case escrow.Held:
+		return http.StatusLocked
+	case escrow.Erased:
+		return http.StatusGone
+	case escrow.Unavailable:
+		return http.StatusServiceUnavailable
+	}
+	return http.StatusInternalServerError
+}

@@ -1,0 +1,128 @@
+package server
+
+import (
+	"context"
+	"encoding/hex"
+	"fmt"
+
+	"escrow"
+	"escrow/archive"
+	"escrow/crypto/keytree"
+	"escrow/events"
+	"escrow/events/chronicle"
+)
+
+// maxFindings is how many findings a report lists; the others are counted.
+const maxFindings = 1000
+
+// Verify implements API. It checks every frame, leaf, root and signature of the ledger, and then that every message is either present, matching its
+// leaf's commitments, or lawfully erased.
+func (a *Archive) Verify(ctx context.Context, req VerifyRequest) (VerifyAnswer, error) {
+	start := a.Now()
+	t, err := a.tenant(req.Tenant)
+	if err != nil {
+		return VerifyAnswer{}, err
+	}
+	report, err := t.Ledger.Verify(ctx, archive.VerifyOptions{})
+	if err != nil {
+		return VerifyAnswer{}, err
+	}
+	_, root := t.Ledger.Root()
+	answer := VerifyAnswer{Size: report.Size, Root: hex.EncodeToString(root[:]), Checkpoint: string(t.Ledger.Checkpoint()), Bytes: report.Bytes, Findings: []Finding{}}
+	for _, f := range report.Findings {
+		answer.find(f.Place.String(), f.Kind.String(), f.Text)
+	}
+	answer.More += int(report.Count) - len(report.Findings)
+	v := audit{tenant: t, answer: &answer, subjects: map[uint32]bool{}}
+	if err := v.run(ctx); err != nil {
+		return VerifyAnswer{}, err
+	}
+	answer.OK = len(answer.Findings) == 0
+	answer.Millis = a.Now().Sub(start).Milliseconds()
+	return answer, nil
+}
+
+func (v *VerifyAnswer) find(place, kind, text string) {
+	if len(v.Findings) == maxFindings {
+		v.More++
+		return
+	}
+	v.Findings = append(v.Findings, Finding{place, kind, text})
+}
+
+// audit walks the records of one tenant twice: first the events, to learn what was ordered to be erased, then all of them.
+type audit struct {
+	tenant   *Tenant
+	answer   *VerifyAnswer
+	subjects map[uint32]bool
+	messages []events.SeqRange
+}
+
+func (v *audit) run(ctx context.Context) error {
+	err := v.tenant.Ledger.ScanEvents(ctx, 0, func(rec archive.Record) error {
+		v.event(rec)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return v.tenant.Ledger.Scan(ctx, 0, func(rec archive.Record) error {
+		if rec.Header.Kind == archive.KindMessage {
+			v.message(rec)
+		}
+		return nil
+	})
+}
+
+func (v *audit) event(rec archive.Record) {
+	v.answer.Events++
+	e, err := chronicle.Read(rec)
+	if err != nil {
+		v.fault(rec.Seq, err)
+		return
+	}
+	switch f := e.Fact.(type) {
+	case events.ErasureExecuted:
+		for _, leaf := range f.Subjects {
+			v.subjects[leaf] = true
+		}
+		v.messages = append(v.messages, f.Messages...)
+	case events.LogIncident:
+		v.answer.Incidents++
+	}
+}
+
+func (v *audit) message(rec archive.Record) {
+	v.answer.Messages++
+	c, err := v.tenant.Opener.Audit(rec, v.ordered)
+	switch {
+	case err != nil:
+		v.fault(rec.Seq, err)
+	case !c.Present:
+		v.answer.Erased++
+	case c.Gone > 0:
+		v.answer.Present++
+		v.answer.Redacted++
+	default:
+		v.answer.Present++
+	}
+}
+
+// ordered reports whether the ledger, or the calendar, orders the destruction of a share.
+func (v *audit) ordered(ref keytree.Ref) bool {
+	switch ref.Kind {
+	case keytree.KindSubject:
+		return v.subjects[ref.Leaf]
+	case keytree.KindMessage:
+		for _, r := range v.messages {
+			if r.From <= escrow.Seq(ref.Leaf) && escrow.Seq(ref.Leaf) <= r.To {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func (v *audit) fault(seq escrow.Seq, err error) {
+	v.answer.find(fmt.Sprintf("record %d", seq), escrow.KindOf(err).String(), err.Error())
+}
