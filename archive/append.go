@@ -245,10 +245,7 @@ func (l *Ledger) createSegment(first escrow.Seq) (vfs.File, error) {
 		return nil, l.diskError("creating a segment", err)
 	}
 	if err := l.initSegment(f, first); err != nil {
-		if closing := f.Close(); closing != nil {
-			return nil, l.writer.fail(l.explain("closing a segment", errors.Join(err, closing)))
-		}
-		return nil, err
+		return nil, errors.Join(err, f.Close())
 	}
 	return f, nil
 }

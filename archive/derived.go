@@ -119,7 +119,7 @@ func (d *derived) load(ctx context.Context, size uint64, each func(escrow.Seq, *
 		d.loadHashes(ctx, size, leaves)
 	})
 	edge := spine{}
-	buf := make([]byte, rowChunk*rowBytes)
+	buf := make([]byte, min(rowChunk, size)*rowBytes)
 	for chunk := range leaves {
 		good := d.loadRows(chunk, buf, each)
 		if edge = chunk.after; good < len(chunk.leaves) {

@@ -45,7 +45,8 @@ func clock() func() time.Time {
 }
 
 func config(t testing.TB) archive.Config {
-	return archive.Config{Signer: signer(t), Now: clock(), SegmentBytes: 4096}
+	s := signer(t)
+	return archive.Config{Signer: s, Verifier: s.Verifier(), Now: clock(), SegmentBytes: 4096}
 }
 
 func open(t testing.TB, fsys vfs.FS, cfg archive.Config) *archive.Ledger {

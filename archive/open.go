@@ -216,7 +216,7 @@ func (l *Ledger) rebuild(ctx context.Context, t tail, edge spine, note func(escr
 	for i, first := range firsts {
 		end, next := t.end, t.size
 		if i+1 < len(firsts) {
-			end, next = -1, escrow.TreeSize(firsts[i+1])
+			end, next = wholeSegment, escrow.TreeSize(firsts[i+1])
 		}
 		if uint64(next) <= edge.size {
 			continue

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math"
 	"slices"
 
 	"escrow"
@@ -22,15 +23,16 @@ type rebuilder struct {
 	leaf         []byte
 }
 
-// segment goes through one segment up to end (-1: all of it), which must hold the records up to next.
+// wholeSegment is behind the end of every segment.
+const wholeSegment = escrow.Offset(math.MaxInt64)
+
+// segment goes through one segment up to an offset, which must hold the records up to next.
 func (b *rebuilder) segment(ctx context.Context, first escrow.Seq, end escrow.Offset, next escrow.TreeSize) error {
 	size, err := b.l.segments.header(first)
 	if err != nil {
 		return err
 	}
-	if end < 0 {
-		end = size
-	}
+	end = min(end, size)
 	f, err := b.l.segments.acquire(first)
 	if err != nil {
 		return err

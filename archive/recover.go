@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 
 	"escrow"
 	"escrow/archive/segment"
@@ -157,11 +158,16 @@ func damage(first escrow.Seq, at escrow.Offset, seq escrow.Seq, err error) error
 	return &escrow.Error{Op: "archive.Open", Kind: kind, Record: &seq, Err: fmt.Errorf("segment %s, offset %d: %w", segment.Name(first), at, err)}
 }
 
-// settleTail cuts off what is torn and makes the rest durable. The last batch is written once more, unless it is signed: a sync of it may have
-// failed, after which the system shows what the disk does not have.
+// settleTail cuts off what is torn and makes the rest durable. The last batch, or the header of a segment without any, is written once more unless it
+// is signed: a sync of it may have failed, after which the system shows what the disk does not have.
 func (l *Ledger) settleTail(t tail) error {
 	for _, first := range t.remove {
 		if err := l.fsys.Remove(l.segments.name(first)); err != nil {
+			return err
+		}
+	}
+	if l.state.signed == nil { // the directory may be new
+		if err := errors.Join(l.fsys.SyncDir(filepath.Dir(l.dir)), l.fsys.SyncDir(l.dir)); err != nil {
 			return err
 		}
 	}
@@ -179,10 +185,13 @@ func (l *Ledger) settleTail(t tail) error {
 			return err
 		}
 	}
-	if l.state.signedSize < t.size {
-		if err := rewrite(f, t.batch, t.end); err != nil {
-			return err
-		}
+	if t.end == segment.HeaderBytes {
+		err = rewrite(f, 0, t.end)
+	} else if l.state.signedSize < t.size {
+		err = rewrite(f, t.batch, t.end)
+	}
+	if err != nil {
+		return err
 	}
 	if err := f.Sync(); err != nil {
 		return err

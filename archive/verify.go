@@ -74,11 +74,11 @@ func (l *Ledger) Verify(ctx context.Context, opts VerifyOptions) (Report, error)
 		if uint64(first) >= uint64(v.state.size) {
 			break
 		}
-		next := v.state.size
-		if i+1 < len(firsts) && uint64(firsts[i+1]) < uint64(next) {
-			next = escrow.TreeSize(firsts[i+1])
+		next, end := v.state.size, v.state.end
+		if i+1 < len(firsts) && uint64(firsts[i+1]) <= uint64(next) { // what may be behind the end of the last is not looked at
+			next, end = escrow.TreeSize(firsts[i+1]), wholeSegment
 		}
-		if err := v.segment(ctx, first, next); err != nil {
+		if err := v.segment(ctx, first, end, next); err != nil {
 			return v.report, err
 		}
 	}
@@ -157,8 +157,8 @@ func (v *verifier) measure(firsts []escrow.Seq) error {
 	return nil
 }
 
-// segment verifies one segment, which must hold the records up to next.
-func (v *verifier) segment(ctx context.Context, first escrow.Seq, next escrow.TreeSize) error {
+// segment verifies one segment up to an offset, which must hold the records up to next.
+func (v *verifier) segment(ctx context.Context, first escrow.Seq, end escrow.Offset, next escrow.TreeSize) error {
 	size, err := v.l.segments.header(first)
 	if err != nil && escrow.KindOf(err) == escrow.Unavailable {
 		return err
@@ -176,10 +176,7 @@ func (v *verifier) segment(ctx context.Context, first escrow.Seq, next escrow.Tr
 		return err
 	}
 	defer v.l.segments.release(f)
-	end := size
-	if next == v.state.size && v.state.end < size {
-		end = v.state.end
-	}
+	end = min(end, size)
 	w := walk{v: v, first: first, f: f, end: end, next: next, scan: segment.NewScanner(f, segment.HeaderBytes, end)}
 	err = w.run(ctx)
 	v.done += int64(end)

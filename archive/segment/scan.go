@@ -58,7 +58,7 @@ func (s *Scanner) fill(n int) error {
 		return corrupt("a frame of %d bytes or more starts %d bytes before the end", n, left)
 	}
 	if cap(s.mem) < n || cap(s.mem) > window && n <= window { // too small, or left over from a large record
-		s.mem = make([]byte, max(n, window))
+		s.mem = make([]byte, min(int64(max(n, window)), left))
 	}
 	mem := s.mem[:min(int64(cap(s.mem)), left)]
 	have := copy(mem, s.buf)
@@ -82,7 +82,7 @@ func (s *Scanner) Skip(to escrow.Offset) {
 // FindCommit looks for a sound commit frame at any offset from at on, for which want returns true. It is how one tells a torn end, behind which there
 // is nothing, from damage in the middle. The error is of kind Unavailable.
 func FindCommit(r io.ReaderAt, at, end escrow.Offset, want func(Commit) bool) (escrow.Offset, bool, error) {
-	buf := make([]byte, window+CommitBytes)
+	buf := make([]byte, max(0, min(window+CommitBytes, int64(end-at))))
 	for at < end {
 		n, err := r.ReadAt(buf[:min(int64(len(buf)), int64(end-at))], int64(at))
 		if err != nil && !errors.Is(err, io.EOF) {
