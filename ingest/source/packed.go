@@ -119,11 +119,12 @@ func decoder(r io.Reader, k packKind) (io.Reader, func(), error) {
 
 // tar reads the entries of an archive in their order.
 func (p *pass) tar(f found, r io.Reader) bool {
-	t := tar.NewReader(r)
+	end := &zeroTail{r: r}
+	t := tar.NewReader(end)
 	for {
 		h, err := t.Next()
 		if errors.Is(err, io.EOF) {
-			return true
+			return end.complete() || p.fail(f, escrow.Errorf("source.Read", escrow.Corrupt, "cut off: the archive has no end"))
 		}
 		if err != nil {
 			return p.fail(f, err)
@@ -144,6 +145,25 @@ func (p *pass) tar(f found, r io.Reader) bool {
 		}
 	}
 }
+
+// zeroTail counts the zeros at the end of what was read. A tar archive ends with two blocks of zeros, which archive/tar does not insist on; without
+// them messages may be missing.
+type zeroTail struct {
+	r     io.Reader
+	zeros int
+}
+
+func (z *zeroTail) Read(b []byte) (int, error) {
+	n, err := z.r.Read(b)
+	tail := n - len(bytes.TrimRight(b[:n], "\x00"))
+	if tail == n {
+		tail += z.zeros
+	}
+	z.zeros = tail
+	return n, err
+}
+
+func (z *zeroTail) complete() bool { return z.zeros >= 2*tarHeaderBytes }
 
 // zip reads the entries of an archive in the order of its directory.
 func (p *pass) zip(f found, fl fs.File, size int64) bool {
