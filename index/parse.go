@@ -27,7 +27,12 @@ func Parse(q string, now time.Time) (*Query, error) {
 	if err != nil {
 		return nil, escrow.Errorf("index.Parse", escrow.Invalid, "%w", err)
 	}
-	return &Query{Root: root}, nil
+	query := &Query{Root: root}
+	if len(query.String()) > MaxQueryBytes {
+		err := fail(1, "written out, with its field at every term, the query has more than %d bytes: shorten it", MaxQueryBytes)
+		return nil, escrow.Errorf("index.Parse", escrow.Invalid, "%w", err)
+	}
+	return query, nil
 }
 
 type parser struct {

@@ -113,17 +113,15 @@ func escapeQuotes(s string) string {
 	return strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s)
 }
 
-// plain reports whether a value can stand without quotes.
+// plain reports whether the value of an exact field can stand without quotes.
 func plain(s string) bool {
-	if s == "" || isOperator(s) || s[0] == '-' || s[0] == '/' {
-		return false
-	}
 	for _, r := range s {
-		if unicode.IsSpace(r) || strings.ContainsRune(`()"*~^:`, r) || isQuote(r) || narrow(r) != r {
+		if unicode.IsSpace(r) || strings.ContainsRune("():", r) || isQuote(r) || narrow(r) != r {
 			return false
 		}
 	}
-	return true
+	t, err := parseWord(1, s)
+	return s != "" && err == nil && t.Form == Word
 }
 
 func isOperator(s string) bool { return s == "AND" || s == "OR" || s == "NOT" || s == "NEAR" }

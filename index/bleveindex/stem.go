@@ -3,8 +3,9 @@ package bleveindex
 import (
 	"slices"
 
+	"github.com/blevesearch/bleve/v2/analysis"
+	"github.com/blevesearch/bleve/v2/analysis/lang/ar"
 	"github.com/blevesearch/snowballstem"
-	snowarabic "github.com/blevesearch/snowballstem/arabic"
 	"github.com/blevesearch/snowballstem/dutch"
 	"github.com/blevesearch/snowballstem/english"
 	"github.com/blevesearch/snowballstem/french"
@@ -15,10 +16,11 @@ import (
 	"github.com/blevesearch/snowballstem/spanish"
 )
 
-// stemmer reduces inflected words of one language to a common stem.
+// stemmer reduces inflected words of one language to a common stem. Where there is no snowball function, the language is Arabic: the snowball one does
+// not take "the contract" and "contract" for forms of one word.
 type stemmer struct {
-	lang string
-	stem func(*snowballstem.Env) bool
+	lang     string
+	snowball func(*snowballstem.Env) bool
 }
 
 // latinStemmers are the languages with Latin letters; which one is right depends on the message.
@@ -29,7 +31,7 @@ var latinStemmers = []stemmer{
 
 // scriptStemmers are chosen by the letters alone, whatever the language of the message. What another language in that script makes of it is the same
 // in messages and queries.
-var scriptStemmers = map[script]stemmer{cyrillic: {"ru", russian.Stem}, arabic: {"ar", snowarabic.Stem}}
+var scriptStemmers = map[script]stemmer{cyrillic: {"ru", russian.Stem}, arabic: {"ar", nil}}
 
 // analyzer splits and stems. It is not safe for concurrent use; an Index keeps a pool of them.
 type analyzer struct {
@@ -111,13 +113,23 @@ func (a *analyzer) stem(s stemmer, lower string) string {
 	if stem, ok := known[lower]; ok {
 		return stem
 	}
-	a.env.SetCurrent(lower)
-	s.stem(a.env)
-	_, stem, _ := fold(a.env.Current())
+	stem := a.compute(s, lower)
 	if known == nil || len(known) >= stemCache {
 		known = map[string]string{}
 		a.stems[s.lang] = known
 	}
 	known[lower] = stem
+	return stem
+}
+
+func (a *analyzer) compute(s stemmer, lower string) string {
+	if s.snowball == nil {
+		_, exact, _ := fold(lower)
+		light := ar.NewArabicStemmerFilter().Filter(analysis.TokenStream{{Term: []byte(exact)}})
+		return string(light[0].Term)
+	}
+	a.env.SetCurrent(lower)
+	s.snowball(a.env)
+	_, stem, _ := fold(a.env.Current())
 	return stem
 }
