@@ -94,11 +94,11 @@ func (o *Opener) auditContent(rec archive.Record, sealed *seal.Sealed, plains []
 		if f.Kind != seal.FacetIdentity {
 			continue
 		}
-		var id identityHead
-		if pieces[f.Index], err = parseHeaded(plains[i], &id); err != nil {
+		id, err := parseIdentity(plains[i])
+		if err != nil {
 			return at(rec.Seq, err)
 		}
-		secrets = append(secrets, id.Secret)
+		pieces[f.Index], secrets = id.piece, append(secrets, id.secret)
 	}
 	head.Envelope.Original, _ = Restore(template, cuts, pieces, Placeholder)
 	for _, s := range secrets {

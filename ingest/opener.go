@@ -103,13 +103,12 @@ func (o *Opener) identities(sealed *seal.Sealed, out *Opened) ([]escrow.Particip
 			out.Erased++
 			continue
 		}
-		var head identityHead
-		piece, err := parseHeaded(plain, &head)
+		id, err := parseIdentity(plain)
 		if err != nil {
 			return nil, nil, err
 		}
-		people = append(people, head.Person)
-		pieces[f.Index] = piece
+		people = append(people, id.person)
+		pieces[f.Index] = id.piece
 		out.Subjects = append(out.Subjects, subjectLeaf(f))
 	}
 	return people, pieces, nil
@@ -156,11 +155,11 @@ func (o *Opener) Identities(rec archive.Record) (ids []Identity, highest uint32,
 		if err != nil {
 			return nil, 0, at(rec.Seq, err)
 		}
-		var head identityHead
-		if _, err := parseHeaded(plain, &head); err != nil {
+		id, err := parseIdentity(plain)
+		if err != nil {
 			return nil, 0, at(rec.Seq, err)
 		}
-		ids = append(ids, Identity{head.Scope, leaf})
+		ids = append(ids, Identity{id.scope, leaf})
 	}
 	return ids, highest, nil
 }

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"io"
+	"slices"
 	"time"
 
 	"escrow"
@@ -64,13 +65,6 @@ type bodyHead struct {
 	Secret       []byte   `json:"secret"` // opens the content commitment
 	Cuts         []byte   `json:"cuts"`   // where the pieces of the identity facets belong
 	Participants int      `json:"participants"`
-}
-
-// identityHead precedes a participant's pieces of the original in an identity facet.
-type identityHead struct {
-	Person escrow.Participant `json:"person"`
-	Scope  string             `json:"scope"` // the identity as the directory knows it
-	Secret []byte             `json:"secret"`
 }
 
 // secretBytes is the length of the secret of a facet from which its salts are derived.
@@ -173,12 +167,8 @@ func (r *Recorder) parts(seq escrow.Seq, env Envelope, m escrow.Message, policy 
 	p.facets = append(p.facets, seal.Facet{Kind: seal.FacetBody, ContentType: env.ContentType, Plain: body, Slots: slots})
 	fields := commitments(env, secrets[0])
 	for i, who := range people {
-		plain, err := appendHeaded(identityHead{who, who.ID.Scoped(env.Channel), secrets[1+i]}, pieces[uint16(i)])
-		if err != nil {
-			return parts{}, err
-		}
-		p.facets = append(p.facets, seal.Facet{Kind: seal.FacetIdentity, Index: uint16(i), ContentType: "application/json",
-			Plain: plain, Slots: [][]keytree.Ref{slot(leaves[i:i+1], life)}})
+		plain := identityFacet{who, who.ID.Scoped(env.Channel), secrets[1+i], pieces[uint16(i)]}.marshal()
+		p.facets = append(p.facets, seal.Facet{Kind: seal.FacetIdentity, Index: uint16(i), Plain: plain, Slots: [][]keytree.Ref{slot(leaves[i:i+1], life)}})
 		fields = append(fields, identityField(len(fields), secrets[1+i], plain))
 	}
 	p.content, p.fields = seal.ContentRoot(fields), len(fields)
@@ -271,12 +261,12 @@ func commitments(env Envelope, secret []byte) []seal.Field {
 	return fields
 }
 
-// keyReference hides which keys open the body: SHA-256(secret ‖ for each slot its number of shares and their references).
+// keyReference hides which keys open the body: SHA-256(secret ‖ for each slot its number of shares and their references in ascending order).
 func keyReference(secret []byte, slots [][]keytree.Ref) [32]byte {
 	b := append([]byte(nil), secret...)
 	for _, refs := range slots {
 		b = binary.BigEndian.AppendUint16(b, uint16(len(refs)))
-		for _, ref := range refs {
+		for _, ref := range slices.SortedFunc(slices.Values(refs), keytree.Ref.Compare) {
 			b = ref.Append(b)
 		}
 	}

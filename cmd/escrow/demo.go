@@ -234,17 +234,19 @@ func (d *demo) seal(ctx context.Context) (string, error) {
 	return fmt.Sprintf("%d records in the ledger, each person's part under a key of its own; in %d files not one readable word", t.Records, files), nil
 }
 
-// search asks every query of the manifest, shows one of each language, and fails if a count is not the expected one.
+// search asks every query of the manifest, shows one of each language, and fails if a message that must be found is not: more are right, where two
+// languages share a word.
 func (d *demo) search(ctx context.Context) (string, error) {
 	var lines []string
 	shown := map[string]bool{}
 	for _, want := range d.manifest.Expectations {
-		answer, err := d.node.api.Search(ctx, server.SearchRequest{Query: want.Query, Limit: 1})
+		query := fmt.Sprintf("title:%[1]s OR body:%[1]s OR file:%[1]s", want.Query)
+		answer, err := d.node.api.Search(ctx, server.SearchRequest{Query: query, Limit: 1})
 		if err != nil {
 			return "", err
 		}
-		if !answer.Complete || answer.Count != want.Total || len(answer.Hits) == 0 {
-			return "", fmt.Errorf("%s is found %d times instead of %d, with the index at %d of %d records", want.Query, answer.Count, want.Total, answer.Position, answer.AsOf)
+		if !answer.Complete || answer.Count < want.Total || len(answer.Hits) == 0 {
+			return "", fmt.Errorf("%s is found %d times, in %d messages it must be, with the index at %d of %d records", want.Query, answer.Count, want.Total, answer.Position, answer.AsOf)
 		}
 		if shown[want.Language] {
 			continue
@@ -253,7 +255,7 @@ func (d *demo) search(ctx context.Context) (string, error) {
 		line := fmt.Sprintf("%-12s %3d found, as in: %s", want.Query, answer.Count, marked(answer.Hits[0].Snippet, answer.Hits[0].Marks, "[", "]"))
 		lines = append(lines, shorten(line, 100))
 	}
-	lines = append([]string{fmt.Sprintf("%d queries in %d languages, each with the number of messages it must find:", len(d.manifest.Expectations), len(shown))}, lines...)
+	lines = append([]string{fmt.Sprintf("%d queries in %d languages, and every message that must be found is:", len(d.manifest.Expectations), len(shown))}, lines...)
 	return strings.Join(lines, "\n"), d.findErasable(ctx)
 }
 

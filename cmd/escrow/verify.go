@@ -37,9 +37,15 @@ leaf, or lawfully erased. Exit code 3 if anything is wrong.`}
 	return c
 }
 
+// shownFindings is how many findings are printed as text; --json has up to a thousand.
+const shownFindings = 20
+
 func printVerification(w io.Writer, v server.VerifyAnswer) error {
-	for _, f := range v.Findings {
+	for _, f := range v.Findings[:min(len(v.Findings), shownFindings)] {
 		fmt.Fprintf(w, "%s: %s: %s\n", f.Place, f.Kind, oneLine(f.Text))
+	}
+	if more := len(v.Findings) + v.More - shownFindings; more > 0 {
+		fmt.Fprintf(w, "… and %d more\n", more)
 	}
 	fmt.Fprintf(w, "%d records, root %s\n", v.Size, v.Root)
 	fmt.Fprintf(w, "%d messages: %d present (%d of them with erased participants), %d erased, %d missing\n",
