@@ -184,9 +184,11 @@ func (c *Conn) Connected() bool { return c.nc.IsConnected() }
 
 // Close sends what is buffered and closes the connection.
 func (c *Conn) Close() error {
-	err := c.nc.FlushTimeout(requestTimeout)
-	c.nc.Close()
-	if err != nil && !errors.Is(err, nats.ErrConnectionClosed) && !errors.Is(err, nats.ErrConnectionReconnecting) {
+	defer c.nc.Close()
+	if !c.nc.IsConnected() {
+		return nil
+	}
+	if err := c.nc.FlushTimeout(requestTimeout); err != nil && !errors.Is(err, nats.ErrConnectionClosed) && !errors.Is(err, nats.ErrConnectionReconnecting) {
 		return escrow.Errorf("natslog.Close", escrow.Unavailable, "flush: %w", err)
 	}
 	return nil

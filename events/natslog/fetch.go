@@ -84,11 +84,7 @@ func (l *Log) resume(ctx context.Context) error {
 	if !l.unsure {
 		return nil
 	}
-	from := uint64(0)
-	if l.delivered != 0 {
-		from = l.delivered + 1
-	}
-	if err := l.rewindTo(ctx, from); err != nil {
+	if err := l.rewindTo(ctx, l.delivered+1); err != nil {
 		return err
 	}
 	l.unsure = false
@@ -107,11 +103,11 @@ type unacked struct {
 }
 
 // firstGap returns the index of the first message that does not follow the one before it, or -1. Messages before what was delivered already do no
-// harm; the very first delivery has nothing to follow.
+// harm.
 func (l *Log) firstGap(msgs []received) int {
 	at := l.delivered
 	for i, m := range msgs {
-		if at != 0 && m.First > at+1 {
+		if m.First > at+1 {
 			return i
 		}
 		at = max(at, m.First)
@@ -244,19 +240,21 @@ func (l *Log) Ack(ctx context.Context, seq uint64) error {
 func (l *Log) Rewind(ctx context.Context) error {
 	l.fetchMu.Lock()
 	defer l.fetchMu.Unlock()
-	l.join, l.delivered, l.unacked = joiner{}, 0, nil
 	return l.rewindTo(ctx, 0)
 }
 
-// rewindTo moves the consumer to a sequence, or to what was acknowledged if it is zero.
+// rewindTo moves the consumer to a sequence, or to what was acknowledged if it is zero, and with it the place from which Fetch watches for gaps.
 func (l *Log) rewindTo(ctx context.Context, seq uint64) error {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	var err error
-	if seq == 0 {
-		_, err = l.stream.ResetConsumer(ctx, consumerName)
-	} else {
-		_, err = l.stream.ResetConsumerToSequence(ctx, consumerName, seq)
+	if seq != 0 {
+		_, err := l.stream.ResetConsumerToSequence(ctx, consumerName, seq)
+		return apiError("natslog.Fetch", err)
 	}
-	return apiError("natslog.Fetch", err)
+	resp, err := l.stream.ResetConsumer(ctx, consumerName)
+	if err != nil {
+		return apiError("natslog.Fetch", err)
+	}
+	l.join, l.delivered, l.unacked = joiner{}, resp.ResetSeq-1, nil
+	return nil
 }
