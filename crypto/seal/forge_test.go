@@ -2,6 +2,9 @@ package seal_test
 
 import (
 	"bytes"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/sha256"
 	"math/rand/v2"
 	"runtime"
 	"testing"
@@ -9,7 +12,6 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"escrow"
-	"escrow/crypto/committing/committingtest"
 	"escrow/crypto/keytree"
 	"escrow/crypto/seal"
 )
@@ -199,25 +201,29 @@ func TestHandmadeRecordOpens(t *testing.T) {
 	}
 }
 
-// TestTwoReadingsAreRefused: an insider who knows all keys prepares one body for two data keys, each in a slot of its own, so that erasing one person
-// would turn the record into another text.
+// TestTwoReadingsAreRefused opens a record prepared by an insider who knew all keys: one body for the two data keys {1} and {2}, each in a slot of its
+// own, so that the destruction of hold 0 would turn the record into another text. committing's tests show how such a body is made.
 func TestTwoReadingsAreRefused(t *testing.T) {
-	z := newSealer(t)
-	dek1, dek2 := [32]byte{1}, [32]byte{2}
-	const size = 2*64 + 16 // both texts and the balancing block; 144 is a length class
-	first := padded(size-8, size-8, "Approved: sell 500 shares.", 64)
-	second := padded(size-8, size-8, "No trade: we are closed.", 64)
-	m := handmade{padded: make([]byte, size), deks: [][32]byte{dek1, dek2}}
-	m.body = func(keys, aad []byte) []byte {
-		// K_enc of the second data key is HKDF with the same header hash, which is the first half of the associated data.
-		keys2 := m.keys(t, [32]byte(aad[:32]), dek2)
-		sealed, err := committingtest.TwoReadings([32]byte(keys[:32]), [32]byte(keys2[:32]), aad, first, second)
+	blob := hexFile(t, "two-readings.hex")
+	const head, com, iv, body = 72 + 2, 74 + 9, 74 + 9 + 32, 74 + 9 + 32 + 12
+	h := sha256.Sum256(append(append([]byte("escrow/facet/v1\x00"), blob[:72]...), blob[head:com]...))
+	aad := append(h[:], blob[com:iv]...)
+	for dek, text := range map[byte]string{1: "Approved: sell 500 shares.", 2: "No trade: we are closed."} {
+		keys := handmade{}.keys(t, h, [32]byte{dek})
+		block, err := aes.NewCipher(keys[:32])
 		if err != nil {
 			t.Fatal(err)
 		}
-		return sealed
+		aead, err := cipher.NewGCM(block)
+		if err != nil {
+			t.Fatal(err)
+		}
+		plain, err := aead.Open(nil, blob[iv:body], blob[body:body+144+16], aad)
+		if err != nil || !bytes.Contains(plain, []byte(text)) {
+			t.Fatalf("AES-GCM does not accept the body under data key %d, so its refusal proves nothing: %v", dek, err)
+		}
 	}
-	s := mustParse(t, z, m.blob(t))
+	s := mustParse(t, newSealer(t), blob)
 	if plain, err := s.Open(plainKeys{}, 0); err != nil || !bytes.HasPrefix(plain, []byte("Approved")) {
 		t.Errorf("the committed reading: %q, %v", plain, err)
 	}

@@ -95,10 +95,9 @@ func wantKind(t testing.TB, what string, err error, kind escrow.Kind) {
 // where the package would not.
 type handmade struct {
 	codec  byte
-	padded []byte                        // what is encrypted
-	deks   [][32]byte                    // one for each slot; the first encrypts
-	refs   []keytree.Ref                 // of every slot; slot i gets hold i in addition
-	body   func(keys, aad []byte) []byte // instead of encrypting
+	padded []byte        // what is encrypted
+	deks   [][32]byte    // one for each slot; the first encrypts
+	refs   []keytree.Ref // of every slot; slot i gets hold i in addition
 }
 
 func (m handmade) blob(t *testing.T) []byte {
@@ -110,13 +109,8 @@ func (m handmade) blob(t *testing.T) []byte {
 	head := append([]byte{1, 0, 0, 0, m.codec}, binary.BigEndian.AppendUint32(nil, uint32(len(m.padded)))...)
 	h := sha256.Sum256(append(append([]byte("escrow/facet/v1\x00"), b...), head...))
 	keys := m.keys(t, h, m.deks[0])
-	aad := append(h[:], keys[32:]...)
-	sealed := gcm(t, keys[:32], m.padded, aad)
-	if m.body != nil {
-		sealed = m.body(keys, aad)
-	}
 	b = append(append(append(b, 0, 1), head...), keys[32:]...)
-	b = append(b, sealed...)
+	b = append(b, gcm(t, keys[:32], m.padded, append(h[:], keys[32:]...))...)
 	b = binary.BigEndian.AppendUint16(b, uint16(len(m.deks)))
 	for i, dek := range m.deks {
 		b = append(b, m.slot(t, h, uint32(i), dek)...)
