@@ -212,13 +212,24 @@ func (s *Server) SetPlatforms(platforms []Platform) error {
 	}
 	before := s.platforms
 	s.platforms = platforms
-	opts, err := s.options()
-	if err == nil {
-		err = s.ns.ReloadOptions(opts)
-	}
-	if err != nil {
+	if err := s.reload(); err != nil {
 		s.platforms = before
 		return escrow.Errorf(op, escrow.Internal, "reload: %w", err)
+	}
+	return nil
+}
+
+// reload applies the present platforms. It does so twice, because the server subscribes to the imports of an account only when it finds the account
+// there already.
+func (s *Server) reload() error {
+	for range 2 {
+		opts, err := s.options()
+		if err != nil {
+			return err
+		}
+		if err := s.ns.ReloadOptions(opts); err != nil {
+			return err
+		}
 	}
 	return nil
 }

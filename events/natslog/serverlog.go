@@ -1,6 +1,7 @@
 package natslog
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"regexp"
@@ -9,8 +10,8 @@ import (
 	"sync/atomic"
 )
 
-// serverLog passes the NATS server's log lines on to slog. Their arguments can hold what clients chose, subjects and names, so a line is passed on
-// as its format string alone, apart from errors of the store, whose arguments are ours: stream names, paths and error texts.
+// serverLog passes the NATS server's warnings and errors on to slog. Their arguments can hold what clients chose, subjects and names, so a line is
+// passed on as its format string alone, apart from those about the store, whose arguments are ours: stream names, paths and error texts.
 type serverLog struct {
 	log    *slog.Logger
 	broken atomic.Bool // JetStream reported an error after which it does not write any more
@@ -32,26 +33,35 @@ func (l *serverLog) fatal() string {
 	return l.dead
 }
 
-// storeTrouble matches the lines that concern the store.
-var storeTrouble = regexp.MustCompile(`(?i)jetstream|filestore|recover|corrupt|orphan|write error|checksum`)
+// aboutStore matches the format strings of lines that concern the store.
+var aboutStore = regexp.MustCompile(`(?i)jetstream|filestore|recover|corrupt|orphan|write error|checksum`)
 
-// writeTrouble matches the lines after which JetStream refuses writes until it is restarted.
-var writeTrouble = regexp.MustCompile(`(?i)critical write error|will be disabled|resources exceeded`)
+// aboutClient matches lines about a connection. The server formats them, names and subjects included, before they get here.
+var aboutClient = regexp.MustCompile(` - [a-z]+:[0-9]+ - `)
+
+// stopsWriting matches the lines after which JetStream refuses writes until it is restarted.
+var stopsWriting = regexp.MustCompile(`(?i)critical write error|will be disabled|resources exceeded`)
 
 func (l *serverLog) pass(level slog.Level, format string, args []any) {
-	store := storeTrouble.MatchString(format)
-	text := strings.TrimSpace(format)
-	if store {
-		text = strings.TrimSpace(fmt.Sprintf(format, args...))
+	text, store := strings.TrimSpace(format), false
+	switch {
+	case aboutClient.MatchString(format):
+		text = "a connection broke its permissions or limits, or failed"
+	case aboutStore.MatchString(format):
+		text, store = strings.TrimSpace(fmt.Sprintf(format, args...)), true
 	}
-	if level >= slog.LevelWarn && writeTrouble.MatchString(text) {
+	if store && level >= slog.LevelWarn && stopsWriting.MatchString(text) {
 		l.broken.Store(true)
 	}
-	l.log.Log(nil, level, "nats server", slog.String("line", text), slog.Bool("store", store))
+	l.log.Log(context.Background(), level, "nats server", slog.String("line", text), slog.Bool("store", store))
 }
 
-// Noticef passes notices on as debug lines.
-func (l *serverLog) Noticef(format string, args ...any) { l.pass(slog.LevelDebug, format, args) }
+// Noticef passes notices about the store on as debug lines and drops the others: banner, version, addresses.
+func (l *serverLog) Noticef(format string, args ...any) {
+	if aboutStore.MatchString(format) {
+		l.pass(slog.LevelDebug, format, args)
+	}
+}
 
 // Warnf passes warnings on.
 func (l *serverLog) Warnf(format string, args ...any) { l.pass(slog.LevelWarn, format, args) }
