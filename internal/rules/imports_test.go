@@ -66,10 +66,17 @@ var importTable = map[string]may{
 		"ingest": "views of records", "ingest/source": "imports", "internal/vfs": "run files", "privacy": "cases", "retention": "schedules",
 		"retention/disposal": "erasure",
 	},
+	"internal/bench": {
+		"archive": "measures each part beside its bare counterpart", "crypto/directory": "as for the archive", "crypto/keystate": "as for the archive",
+		"crypto/keytree": "as for the archive", "crypto/seal": "as for the archive", "crypto/sign": "as for the archive", "events": "as for the archive",
+		"events/chronicle": "as for the archive", "events/natslog": "as for the archive", "index": "as for the archive",
+		"index/bleveindex": "as for the archive", "ingest": "as for the archive", "internal/vfs": "as for the archive",
+		"retention": "as for the archive", "retention/disposal": "as for the archive", "server": "as for the archive",
+	},
 	"cmd/escrow": {
 		"archive": "wiring", "archive/segment": "wiring", "crypto/directory": "wiring", "crypto/keystate": "wiring", "crypto/keytree": "wiring",
 		"crypto/seal": "wiring", "crypto/sign": "wiring", "events": "wiring", "events/chronicle": "wiring", "events/natslog": "wiring", "index": "wiring", "index/bleveindex": "wiring",
-		"ingest": "wiring", "ingest/source": "wiring", "internal/vfs": "wiring", "privacy": "wiring", "retention": "wiring",
+		"ingest": "wiring", "ingest/source": "wiring", "internal/bench": "wiring", "internal/vfs": "wiring", "privacy": "wiring", "retention": "wiring",
 		"retention/disposal": "wiring", "server": "wiring", "testdata": "the messages of the demo",
 	},
 }
@@ -84,7 +91,7 @@ var layers = []struct {
 	{"log and ledger", []string{"events", "archive"}},
 	{"index and policy", []string{"index", "retention"}},
 	{"workflows", []string{"ingest", "privacy", "retention/disposal"}},
-	{"service", []string{"server"}},
+	{"service", []string{"server", "internal/bench"}},
 	{"programs", []string{"cmd"}},
 }
 

@@ -1,0 +1,149 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/blevesearch/bleve/v2"
+	"github.com/blevesearch/bleve/v2/search/query"
+
+	"escrow/index"
+)
+
+// question is one query in both languages.
+type question struct {
+	ours *index.Query
+	bare query.Query
+}
+
+// answers are the latencies of one side in one round.
+type answers struct {
+	latencies []time.Duration
+	hits      uint64
+}
+
+// search compares a mix of queries: a word, two words, a phrase, a sender with a month, a prefix.
+func (b *bench) search(ctx context.Context) ([]Row, error) {
+	f, err := b.indexed(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var o50, o99, r50, r99 samples
+	var hits [2]uint64
+	for round := range rounds {
+		questions, err := f.questions(dice(100+round), b.cfg.Now())
+		if err != nil {
+			return nil, err
+		}
+		ours, err := b.ask(questions, func(q question) (uint64, error) {
+			r, err := f.index.Search(ctx, index.Request{Query: q.ours, Limit: pageHits})
+			return r.Total, err
+		})
+		if err != nil {
+			return nil, err
+		}
+		bare, err := b.ask(questions, func(q question) (uint64, error) { return f.bare.search(ctx, q.bare) })
+		if err != nil {
+			return nil, err
+		}
+		o50, o99 = append(o50, quantile(ours.latencies, 0.5)), append(o99, quantile(ours.latencies, 0.99))
+		r50, r99 = append(r50, quantile(bare.latencies, 0.5)), append(r99, quantile(bare.latencies, 0.99))
+		hits[0], hits[1] = hits[0]+ours.hits, hits[1]+bare.hits
+	}
+	detail := fmt.Sprintf("%d queries of 5 kinds over %d messages, %d and %d hits", rounds*5*queriesPerKind, b.cfg.Messages, hits[0], hits[1])
+	return []Row{
+		Row{Name: "search p50", Goal: 1.2, Detail: detail}.times(o50, r50),
+		Row{Name: "search p99", Goal: 1.2, Detail: detail}.times(o99, r99),
+	}, nil
+}
+
+// ask asks every question and measures each.
+func (b *bench) ask(questions []question, search func(question) (uint64, error)) (answers, error) {
+	var a answers
+	for _, q := range questions {
+		start := b.cfg.Now()
+		n, err := search(q)
+		if err != nil {
+			return a, err
+		}
+		a.latencies = append(a.latencies, max(b.cfg.Now().Sub(start), time.Nanosecond))
+		a.hits += n
+	}
+	return a, nil
+}
+
+// questions makes a mix of queries up.
+func (f *filled) questions(r dice, now time.Time) ([]question, error) {
+	var list []question
+	add := func(text string, bare query.Query) error {
+		q, err := index.Parse(text, now)
+		list = append(list, question{ours: q, bare: bare})
+		return err
+	}
+	for range queriesPerKind {
+		w, v := f.askedWord(&r), f.askedWord(&r)
+		first, second := f.neighbours(&r)
+		agent := fmt.Sprintf("a%d@desk.example.com", r.below(agents))
+		month := f.letters.sent(r.below(f.letters.total)).Format("2006-01")
+		prefix := f.letters.words.words[len(f.letters.words.words)-1-r.below(rareWords)][:3]
+		for _, q := range []struct {
+			text string
+			bare query.Query
+		}{
+			{w, anywhere(w)},
+			{w + " " + v, bleve.NewConjunctionQuery(anywhere(w), anywhere(v))},
+			{`"` + first + " " + second + `"`, bleve.NewDisjunctionQuery(phrase("body", first, second), phrase("title", first, second))},
+			{"from:" + agent + " during:" + month, bleve.NewConjunctionQuery(term("from", agent), term("key", "d"+month))},
+			{prefix + "*", bleve.NewDisjunctionQuery(starts("body", prefix), starts("title", prefix), starts("from", prefix), starts("to", prefix))},
+		} {
+			if err := add(q.text, q.bare); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return list, nil
+}
+
+// askedWord returns a word as people search for it: not one that every message has.
+func (f *filled) askedWord(r *dice) string {
+	const everywhere = 40
+	for {
+		if i := f.letters.words.rank(r); i >= everywhere {
+			return f.letters.words.words[i]
+		}
+	}
+}
+
+// neighbours returns two words that follow each other in a message.
+func (f *filled) neighbours(r *dice) (first, second string) {
+	d, err := f.document(r.below(f.letters.total))
+	if err != nil {
+		return "and", "the"
+	}
+	return pair(d.Body, r)
+}
+
+// anywhere finds a word in every field, in any inflection.
+func anywhere(word string) query.Query {
+	stem := bleve.NewMatchQuery(word)
+	stem.SetField("stem")
+	return bleve.NewDisjunctionQuery(term("body", word), stem, term("title", word), term("from", word), term("to", word))
+}
+
+func term(field, text string) query.Query {
+	q := bleve.NewTermQuery(text)
+	q.SetField(field)
+	return q
+}
+
+func phrase(field, first, second string) query.Query {
+	q := bleve.NewPhraseQuery([]string{first, second}, field)
+	return q
+}
+
+func starts(field, prefix string) query.Query {
+	q := bleve.NewPrefixQuery(prefix)
+	q.SetField(field)
+	return q
+}
