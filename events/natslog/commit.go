@@ -175,7 +175,7 @@ func (l *Log) catchUp(ctx context.Context) error {
 }
 
 func (l *Log) message(ctx context.Context, seq uint64) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	ctx, cancel := l.conn.request(ctx, requestTimeout)
 	defer cancel()
 	m, err := l.stream.GetMsg(ctx, seq)
 	if err != nil {
@@ -191,7 +191,7 @@ func (l *Log) attempt(ctx context.Context, msgs [][]byte) (int, error) {
 	for _, m := range msgs {
 		bytes += len(m)
 	}
-	ctx, cancel := context.WithTimeout(ctx, attemptTimeout+slowDisk(bytes))
+	ctx, cancel := l.conn.request(ctx, attemptTimeout+slowDisk(bytes))
 	defer cancel()
 	if len(msgs) >= minAtomic {
 		return l.storeBatch(ctx, msgs)

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -27,6 +28,10 @@ type Conn struct {
 	trusted bool    // Nats-Request-Info is set by the server and cannot be forged
 	dropped atomic.Uint64
 	log     *slog.Logger
+
+	mu    sync.Mutex
+	epoch context.Context // ends when the present connection is lost, and with it all answers under way
+	end   context.CancelFunc
 }
 
 // DialConfig says how to reach a NATS server that is not ours. It must run with sync_interval always, or R3 streams with the same, and let nobody
@@ -85,7 +90,8 @@ func (c *Conn) connect(ctx context.Context, op, url string, opts []nats.Option) 
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)
 	}
-	opts = append(opts, nats.MaxReconnects(-1), nats.ReconnectWait(100*time.Millisecond), nats.ReconnectJitter(50*time.Millisecond, 100*time.Millisecond),
+	c.epoch, c.end = context.WithCancel(context.Background())
+	opts = append(opts, nats.DisconnectErrHandler(c.onDisconnect), nats.MaxReconnects(-1), nats.ReconnectWait(100*time.Millisecond), nats.ReconnectJitter(50*time.Millisecond, 100*time.Millisecond),
 		nats.ReconnectBufSize(-1), nats.ErrorHandler(c.onError))
 	if err := ctx.Err(); err != nil {
 		return escrow.Errorf(op, escrow.Unavailable, "%w", err)
@@ -120,6 +126,27 @@ func (c *Conn) onError(_ *nats.Conn, sub *nats.Subscription, err error) {
 		}
 	}
 	c.log.Warn("nats connection", slog.String("error", firstLine(err.Error())))
+}
+
+// onDisconnect ends what waits for answers that were under way: they are lost.
+func (c *Conn) onDisconnect(*nats.Conn, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.end()
+	c.epoch, c.end = context.WithCancel(context.Background())
+}
+
+// request returns a context for one request: it ends in time, with ctx, and when the connection is lost.
+func (c *Conn) request(ctx context.Context, timeout time.Duration) (context.Context, context.CancelFunc) {
+	c.mu.Lock()
+	epoch := c.epoch
+	c.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	stop := context.AfterFunc(epoch, cancel)
+	return ctx, func() {
+		stop()
+		cancel()
+	}
 }
 
 // firstLine cuts an error text at the first quote or line end, after which the server may repeat what a client sent.
@@ -184,7 +211,10 @@ func (c *Conn) Connected() bool { return c.nc.IsConnected() }
 
 // Close sends what is buffered and closes the connection.
 func (c *Conn) Close() error {
-	defer c.nc.Close()
+	defer func() {
+		c.nc.Close()
+		c.end()
+	}()
 	if !c.nc.IsConnected() {
 		return nil
 	}

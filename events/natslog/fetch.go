@@ -144,7 +144,7 @@ func (l *Log) pull(ctx context.Context, max int, wait time.Duration) ([]received
 	if err := l.conn.nc.PublishRequest("$JS.API.CONSUMER.MSG.NEXT."+l.name+"."+consumerName, l.inbox.Subject, body); err != nil {
 		return nil, escrow.Errorf(op, escrow.Unavailable, "no connection to the log: %w", err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, wait+attemptTimeout)
+	ctx, cancel := l.conn.request(ctx, wait+attemptTimeout)
 	defer cancel()
 	created := l.Created()
 	var out []received
@@ -227,7 +227,7 @@ func (l *Log) Ack(ctx context.Context, seq uint64) error {
 	if n == 0 {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	ctx, cancel := l.conn.request(ctx, requestTimeout)
 	defer cancel()
 	if _, err := l.conn.nc.RequestWithContext(ctx, l.unacked[n-1].reply, nil); err != nil {
 		return apiError("natslog.Ack", err)
@@ -245,7 +245,7 @@ func (l *Log) Rewind(ctx context.Context) error {
 
 // rewindTo moves the consumer to a sequence, or to what was acknowledged if it is zero, and with it the place from which Fetch watches for gaps.
 func (l *Log) rewindTo(ctx context.Context, seq uint64) error {
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	ctx, cancel := l.conn.request(ctx, requestTimeout)
 	defer cancel()
 	if seq != 0 {
 		_, err := l.stream.ResetConsumerToSequence(ctx, consumerName, seq)

@@ -129,7 +129,7 @@ func (l *Log) streamConfig() jetstream.StreamConfig {
 // openStream creates the stream or adopts the one that is there, whose limits it updates. It never changes a stream that is not a log of ours.
 func (l *Log) openStream(ctx context.Context) error {
 	const op = "natslog.OpenLog"
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	ctx, cancel := l.conn.request(ctx, requestTimeout)
 	defer cancel()
 	stream, err := l.conn.js.Stream(ctx, l.name)
 	switch {
@@ -150,7 +150,7 @@ func (l *Log) openStream(ctx context.Context) error {
 }
 
 func (l *Log) openConsumer(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	ctx, cancel := l.conn.request(ctx, requestTimeout)
 	defer cancel()
 	_, err := l.stream.CreateOrUpdateConsumer(ctx, jetstream.ConsumerConfig{
 		Durable: consumerName, Description: "the sealer", AckPolicy: jetstream.AckAllPolicy, AckWait: 10 * time.Minute,
@@ -188,7 +188,7 @@ func (l *Log) Name() string { return l.name }
 
 // State asks for the stream's state. Errors are of kind NotFound if the stream is gone, or Unavailable.
 func (l *Log) State(ctx context.Context) (LogState, error) {
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	ctx, cancel := l.conn.request(ctx, requestTimeout)
 	defer cancel()
 	info, err := l.stream.Info(ctx)
 	if err != nil {
@@ -200,7 +200,7 @@ func (l *Log) State(ctx context.Context) (LogState, error) {
 
 // Purge removes the messages up to and including a sequence. Only what is durable in the ledger may be purged.
 func (l *Log) Purge(ctx context.Context, upTo uint64) error {
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	ctx, cancel := l.conn.request(ctx, requestTimeout)
 	defer cancel()
 	return apiError("natslog.Purge", l.stream.Purge(ctx, jetstream.WithPurgeSequence(upTo+1)))
 }
