@@ -2,11 +2,9 @@ package archive
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"log/slog"
 	"os"
-	"slices"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -14,8 +12,6 @@ import (
 	"escrow"
 	"escrow/archive/segment"
 	"escrow/internal/vfs"
-
-	"golang.org/x/mod/sumdb/tlog"
 )
 
 // writer is the appending half of a ledger. All but failed is guarded by Ledger.appending.
@@ -345,83 +341,4 @@ func (l *Ledger) settleCheckpoint() error {
 		}
 	}
 	return l.writeCheckpoint(s.signed, true)
-}
-
-// batch is a batch being built; its memory is used again for the next one.
-type batch struct {
-	first      escrow.Seq
-	frames     []byte // record frames and the commit frame
-	rows       []row
-	rowBytes   []byte
-	leaves     []tlog.Hash
-	hashes     []byte
-	edge       spine
-	root       tlog.Hash
-	last       time.Time
-	commitTime time.Time
-	meta, leaf []byte
-}
-
-// build encodes the entries. Offsets in rows count from the start of the batch.
-func (b *batch) build(l *Ledger, s state, entries []Entry) {
-	b.first, b.last = escrow.Seq(s.size), s.last
-	b.frames, b.rows, b.hashes, b.leaves = b.frames[:0], b.rows[:0], b.hashes[:0], b.leaves[:0]
-	b.edge = l.writer.edge.clone()
-	b.frames = slices.Grow(b.frames, batchBytes(entries))
-	now := wholeSecond(l.cfg.Now())
-	for i := range entries {
-		b.add(&entries[i], now)
-	}
-	b.root = b.edge.root()
-	if b.commitTime = now; now.Before(l.writer.commitTime) {
-		b.commitTime = l.writer.commitTime
-	}
-	b.frames = segment.AppendCommit(b.frames, segment.Commit{First: b.first, Size: escrow.TreeSize(b.edge.size), Root: b.root, Time: b.commitTime})
-}
-
-func batchBytes(entries []Entry) int {
-	total := segment.CommitBytes
-	for i := range entries {
-		total += segment.RecordBytes(maxStoredHeader, len(entries[i].Blob))
-	}
-	return total
-}
-
-// maxStoredHeader is the longest stored header of a record.
-const maxStoredHeader = 2 + 8 + 24 + 32 + 24 + 16 + 40 + 36 + 32 + MaxClassBytes
-
-func (b *batch) add(e *Entry, now time.Time) {
-	h := e.Header
-	if h.Time.IsZero() {
-		h.Time = now
-	}
-	if h.Time = wholeSecond(h.Time); h.Time.Before(b.last) {
-		h.Time = b.last
-	}
-	b.last = h.Time
-	h.Sealed = Digest{SHA256: sha256.Sum256(e.Blob), Len: uint64(len(e.Blob))}
-	b.meta = h.appendBinary(b.meta[:0])
-	b.leaf = h.AppendLeaf(append(b.leaf[:0], 0)) // tlog.RecordHash, without copying
-	leaf := tlog.Hash(sha256.Sum256(b.leaf))
-	offset := len(b.frames)
-	b.frames = segment.AppendRecord(b.frames, b.meta, e.Blob)
-	b.rows = append(b.rows, newRow(&h, escrow.Offset(offset), len(b.frames)-offset))
-	b.leaves = append(b.leaves, leaf)
-	b.hashes = b.edge.add(b.hashes, leaf)
-}
-
-// place gives the rows their offsets in the segment the batch goes to, and encodes them.
-func (b *batch) place(l *Ledger, first escrow.Seq) {
-	b.rowBytes = b.rowBytes[:0]
-	for i := range b.rows {
-		b.rows[i].offset += l.writer.end
-		b.rowBytes = l.derived.coder.append(b.rowBytes, first+escrow.Seq(i), &b.leaves[i], &b.rows[i])
-	}
-}
-
-// shrink lets go of memory only a large batch needed.
-func (b *batch) shrink() {
-	if cap(b.frames) > keepBatchBytes {
-		b.frames = nil
-	}
 }

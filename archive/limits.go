@@ -25,6 +25,8 @@ const (
 	maxFindings = 1000
 	// keepBatchBytes is how much of the buffer of a batch is kept for the next one.
 	keepBatchBytes = 4 << 20
+	// keepBatchRecords is the same for what is kept for each record, about 600 bytes.
+	keepBatchRecords = 10_000
 	// rowChunk is how many rows are read at once.
 	rowChunk = 4096
 )
