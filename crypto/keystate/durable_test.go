@@ -152,45 +152,63 @@ func faults() map[string]vfs.Plan {
 	}
 }
 
-// TestUpdateFailsAtAnyOperation fails each operation of an Update in every way: afterwards the files open as old or new, also after a power cut, and
-// the same State goes on once the disk is mended.
+// failedUpdate fails the at-th operation of an Update that punctures subject 1. It returns nil when there is no such operation.
+func failedUpdate(t *testing.T, name string, plan vfs.Plan, at int) (*keystate.State, *vfs.Mem, *vfs.Faulty) {
+	t.Helper()
+	mem := prepare(t)
+	fsys := vfs.NewFaulty(mem)
+	s := reopen(t, fsys)
+	plan.At = fsys.Ops() + at
+	fsys.Fail(plan)
+	err := s.Update(func(tx *keystate.Tx) error { tx.Puncture(subject(1)); return nil })
+	if fsys.Ops() < plan.At {
+		return nil, nil, nil
+	}
+	fsys.Fail(vfs.Plan{})
+	wantKind(t, name, err, escrow.Unavailable)
+	return s, mem, fsys
+}
+
+// TestUpdateFailsAtAnyOperation fails each operation of an Update in every way: afterwards the files open as old or new, also after a power cut, also
+// after a restart and a power cut, and the same State goes on once the disk is mended.
 func TestUpdateFailsAtAnyOperation(t *testing.T) {
 	rng := mrand.New(mrand.NewPCG(3, 3))
 	for name, plan := range faults() {
-		failures := 0
-		for at := 1; ; at++ {
-			mem := prepare(t)
-			fsys := vfs.NewFaulty(mem)
-			s := reopen(t, fsys)
-			plan.At = fsys.Ops() + at
-			fsys.Fail(plan)
-			err := s.Update(func(tx *keystate.Tx) error { tx.Puncture(subject(1)); return nil })
-			fired := fsys.Ops() >= plan.At
-			fsys.Fail(vfs.Plan{})
-			if !fired {
+		at := 1
+		for ; ; at++ {
+			s, mem, fsys := failedUpdate(t, name, plan, at)
+			if s == nil {
 				break
 			}
-			if err == nil {
-				t.Fatalf("%s: operation %d failed and Update did not", name, at)
-			}
-			failures++
-			wantKind(t, name, err, escrow.Unavailable)
 			for range 5 {
 				mustBeOldOrNew(t, name+", then a power cut", mem.CrashClone(rng), 2, 3)
 			}
-			mustBeOldOrNew(t, name+", then a restart", mem.Clone(), 2, 3)
-			goOn(t, name, s, mem, rng)
+			goOn(t, name, s, mem, fsys)
+			_, mem, _ = failedUpdate(t, name, plan, at)
+			mustBeOldOrNew(t, name+", then a restart", mem, 2, 3)
+			for range 10 {
+				mustBeOldOrNew(t, name+", then a restart and a power cut", mem.CrashClone(rng), 2, 3)
+			}
 		}
-		if failures < 11 {
-			t.Errorf("%s: only %d operations failed", name, failures)
+		if at < 11 {
+			t.Errorf("%s: only %d operations failed", name, at-1)
 		}
 	}
 }
 
-// goOn makes another change after a failed one and checks that both or the second are there, and one root.
-func goOn(t *testing.T, name string, s *keystate.State, mem *vfs.Mem, rng *mrand.Rand) {
+// goOn makes another change after a failed one, with power cuts at every moment, and checks that it and perhaps the one before are there, with one root.
+func goOn(t *testing.T, name string, s *keystate.State, mem *vfs.Mem, fsys *vfs.Faulty) {
 	t.Helper()
+	rng := mrand.New(mrand.NewPCG(5, 5))
+	fsys.After(func(op vfs.Op) {
+		for range 3 {
+			if _, err := keystate.Open(mem.CrashClone(rng), dir); err != nil {
+				t.Fatalf("%s: going on, cut after %s: %v", name, op, err)
+			}
+		}
+	})
 	update(t, s, puncture(3))
+	fsys.After(nil)
 	for range 3 {
 		back := reopen(t, mem.CrashClone(rng))
 		if back.Alive(subject(3)) || back.Alive(subject(1)) != s.Alive(subject(1)) || back.Epoch() != s.Epoch() || back.Epoch() < 3 {

@@ -277,7 +277,7 @@ func TestMalformedPlaintextIsCorrupt(t *testing.T) {
 	}
 }
 
-// TestBombIsBounded opens a small record that decompresses to 128 MiB but says 100 bytes, and one that asks for a window of 1 GiB.
+// TestBombIsBounded opens small records that would take much memory: one that decompresses to 128 MiB but says 100 bytes, wide windows, a long length.
 func TestBombIsBounded(t *testing.T) {
 	z := newSealer(t)
 	var bomb bytes.Buffer
@@ -294,9 +294,19 @@ func TestBombIsBounded(t *testing.T) {
 	if err := enc.Close(); err != nil {
 		t.Fatal(err)
 	}
-	wide := "\x28\xb5\x2f\xfd\x00\xa0\x21\x00\x00hell" // magic, no content size, window 2^30, a raw block
-	for name, frame := range map[string]string{"bomb": bomb.String(), "window": wide} {
-		m := handmade{codec: 1, deks: [][32]byte{{1}}, padded: padded(uint32(len(frame)), 100, frame, classOf(len(frame)+8))}
+	window := func(descriptor string) string { // magic, no content size, window, one raw block
+		return "\x28\xb5\x2f\xfd\x00" + descriptor + "\x21\x00\x00hell"
+	}
+	frame := string(enc.EncodeAll(make([]byte, 100), nil))
+	tests := map[string]struct {
+		frame string
+		plain uint32
+	}{
+		"bomb": {bomb.String(), 100}, "window of 1 GiB": {window("\xa0"), 4}, "window of 8 MiB": {window("\x68"), 4}, "length of 4 GiB": {frame, 1<<32 - 1},
+	}
+	for name, test := range tests {
+		n := len(test.frame)
+		m := handmade{codec: 1, deks: [][32]byte{{1}}, padded: padded(uint32(n), test.plain, test.frame, classOf(n+8))}
 		blob := m.blob(t)
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
@@ -341,6 +351,47 @@ func TestLengthClasses(t *testing.T) {
 		if got != classOf(n+8) || got > (n+8)*112/100 {
 			t.Errorf("the class of %d bytes is %d, by definition %d", n, got, classOf(n+8))
 		}
+	}
+}
+
+// TestParseRejectsWhatSealDoesNotWrite puts together records that differ from a good one in form only.
+func TestParseRejectsWhatSealDoesNotWrite(t *testing.T) {
+	context := "ESCR\x01\x04acme\x02eu" + string(make([]byte, 8+32)) + "\x01p\x00\x01\x01c\x00\x00\x00\x00"
+	slots := "\x00\x01\x00\x01R\x00\x00\x00\x00\x00\x01" + string(make([]byte, 16+60))
+	facet := func(head string, size int, slots string) string { return head + string(make([]byte, 32+size+28)) + slots }
+	const body = "\x01\x00\x00\x04text"
+	good := facet("\x01\x00\x00\x00\x00\x00\x00\x00\x40", 64, slots)
+	next := facet("\x01\x00\x01\x08text/csv\x01\x00\x00\x00\x40", 64, slots)
+	z := newSealer(t)
+	if _, err := z.Parse([]byte(context + "\x00\x02" + good + next)); err != nil {
+		t.Fatalf("a well-formed record: %v", err)
+	}
+	tests := map[string]string{
+		"nothing":                 "",
+		"magic":                   "ESCS" + context[4:] + "\x00\x01" + good,
+		"version":                 "ESCR\x02" + context[5:] + "\x00\x01" + good,
+		"tenant":                  "ESCR\x01\x04Acme" + context[10:] + "\x00\x01" + good,
+		"region":                  "ESCR\x01\x04acme\x02e\n" + context[13:] + "\x00\x01" + good,
+		"no facets":               context + "\x00\x00",
+		"facets beyond the end":   context + "\x40\x00" + good,
+		"too many facets":         context + "\xff\xff" + good,
+		"twice the same":          context + "\x00\x02" + good + good,
+		"out of order":            context + "\x00\x02" + next + good,
+		"kind 0":                  context + "\x00\x01\x00" + good[1:],
+		"kind 6":                  context + "\x00\x01\x06" + good[1:],
+		"type with parameters":    context + "\x00\x01" + facet("\x01\x00\x00\x0atext/csv;x\x00\x00\x00\x00\x40", 64, slots),
+		"type without slash":      context + "\x00\x01" + facet(body+"\x00\x00\x00\x00\x40", 64, slots),
+		"codec":                   context + "\x00\x01" + facet("\x01\x00\x00\x00\x02\x00\x00\x00\x40", 64, slots),
+		"less than a class":       context + "\x00\x01" + facet("\x01\x00\x00\x00\x00\x00\x00\x00\x3f", 63, slots),
+		"no class":                context + "\x00\x01" + facet("\x01\x00\x00\x00\x00\x00\x00\x00\x41", 65, slots),
+		"a class beyond all":      context + "\x00\x01" + facet("\x01\x00\x00\x00\x00\x80\x00\x00\x00", 64, slots),
+		"no slots":                context + "\x00\x01" + facet("\x01\x00\x00\x00\x00\x00\x00\x00\x40", 64, "\x00\x00") + slots,
+		"slots beyond the end":    context + "\x00\x01" + facet("\x01\x00\x00\x00\x00\x00\x00\x00\x40", 64, "\x00\x02"+slots[2:]),
+		"slot without references": context + "\x00\x01" + facet("\x01\x00\x00\x00\x00\x00\x00\x00\x40", 64, "\x00\x01\x00\x00"+slots[4:]),
+	}
+	for name, blob := range tests {
+		_, err := z.Parse([]byte(blob))
+		wantKind(t, name, err, escrow.Corrupt)
 	}
 }
 
