@@ -358,7 +358,9 @@ func TestLengthClasses(t *testing.T) {
 func TestParseRejectsWhatSealDoesNotWrite(t *testing.T) {
 	context := "ESCR\x01\x04acme\x02eu" + string(make([]byte, 8+32)) + "\x01p\x00\x01\x01c\x00\x00\x00\x00"
 	slots := "\x00\x01\x00\x01R\x00\x00\x00\x00\x00\x01" + string(make([]byte, 16+60))
-	facet := func(head string, size int, slots string) string { return head + string(make([]byte, 32+size+28)) + slots }
+	facet := func(head string, size int, slots string) string {
+		return head + string(make([]byte, 32+size+28)) + slots
+	}
 	const body = "\x01\x00\x00\x04text"
 	good := facet("\x01\x00\x00\x00\x00\x00\x00\x00\x40", 64, slots)
 	next := facet("\x01\x00\x01\x08text/csv\x01\x00\x00\x00\x40", 64, slots)
