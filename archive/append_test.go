@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -497,3 +498,42 @@ func TestCheckpointNotWrittenIsMadeUpFor(t *testing.T) {
 	}
 }
 
+func TestScanEventsReadsEventsAlone(t *testing.T) {
+	mem := vfs.NewMem()
+	cfg := config(t)
+	l := open(t, mem, cfg)
+	var want []escrow.Seq
+	for i := range 30 {
+		entry := message(i)
+		if i%4 == 1 {
+			entry = archive.Entry{Header: archive.Header{Kind: archive.KindNote}, Blob: []byte("an event")}
+			want = append(want, escrow.Seq(i))
+		}
+		if _, err := l.Append(t.Context(), []archive.Entry{entry}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 2 {
+		for from := range escrow.Seq(31) {
+			var got []escrow.Seq
+			err := l.ScanEvents(t.Context(), from, func(r archive.Record) error {
+				got = append(got, r.Seq)
+				if r.Header.Kind != archive.KindNote {
+					t.Errorf("record %d is a %s", r.Seq, r.Header.Kind)
+				}
+				return nil
+			})
+			first, _ := slices.BinarySearch(want, from)
+			if err != nil || !slices.Equal(got, want[first:]) {
+				t.Errorf("from %d: %v, %v", from, got, err)
+			}
+		}
+		closeLedger(t, l)
+		l = open(t, mem, cfg)
+	}
+	n := 0
+	if err := l.ScanEvents(t.Context(), 0, func(archive.Record) error { n++; return archive.ErrStop }); err != nil || n != 1 {
+		t.Errorf("stopped: %d, %v", n, err)
+	}
+	closeLedger(t, l)
+}

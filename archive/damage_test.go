@@ -398,4 +398,3 @@ func TestForeignSegmentIsRefused(t *testing.T) {
 		t.Errorf("open: %v", err)
 	}
 }
-

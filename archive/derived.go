@@ -174,16 +174,17 @@ func (d *derived) loadHashes(ctx context.Context, size uint64, out chan<- leafCh
 	}
 }
 
-// loadRows returns how many of the rows of a chunk are right.
+// loadRows returns how many of the rows of a chunk are right. each must not keep the row.
 func (d *derived) loadRows(chunk leafChunk, buf []byte, each func(escrow.Seq, *row)) int {
 	got, _ := d.rows.ReadAt(buf[:len(chunk.leaves)*rowBytes], int64(chunk.before.size)*rowBytes) // short: the rest is rebuilt
+
+	var r row // one for all, as it escapes
 	for i := range chunk.leaves {
-		seq := escrow.Seq(chunk.before.size) + escrow.Seq(i)
+		seq, ok := escrow.Seq(chunk.before.size)+escrow.Seq(i), false
 		if got < (i+1)*rowBytes {
 			return i
 		}
-		r, ok := d.coder.parse(buf[i*rowBytes:], seq, &chunk.leaves[i])
-		if !ok {
+		if r, ok = d.coder.parse(buf[i*rowBytes:], seq, &chunk.leaves[i]); !ok {
 			return i
 		}
 		each(seq, &r)

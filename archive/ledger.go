@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"log/slog"
-	"maps"
 	"path/filepath"
 	"sync"
 	"time"
@@ -199,7 +198,11 @@ func (l *Ledger) Find(tag [16]byte, counter uint64) (escrow.Seq, bool, error) {
 func (l *Ledger) LastSource() map[[16]byte]uint64 {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
-	return maps.Clone(l.tags.sources)
+	last := make(map[[16]byte]uint64, len(l.tags.sources))
+	for tag, seq := range l.tags.sources {
+		last[tag] = *seq
+	}
+	return last
 }
 
 // Wait returns when the ledger has at least size records. The error is ctx's, or of kind Unavailable when the ledger was closed.

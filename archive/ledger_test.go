@@ -192,4 +192,3 @@ func osIn(t *testing.T) vfs.FS {
 	t.Chdir(t.TempDir())
 	return vfs.OS()
 }
-

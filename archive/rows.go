@@ -53,11 +53,7 @@ func (c rowCoder) append(b []byte, seq escrow.Seq, leaf *tlog.Hash, r *row) []by
 }
 
 func (c rowCoder) check(encoded []byte, seq escrow.Seq, leaf *tlog.Hash) uint32 {
-	var b [8 + tlog.HashSize + rowBytes]byte
-	binary.BigEndian.PutUint64(b[:], uint64(seq))
-	copy(b[8:], leaf[:])
-	n := copy(b[8+tlog.HashSize:], encoded)
-	return crc(b[:8+tlog.HashSize+n], c.seed)
+	return crc(encoded, crc(leaf[:], c.seed^uint32(seq)^uint32(seq>>32)))
 }
 
 // parse reads the row of a record from b, rowBytes long; false means that it is damaged or does not belong there.

@@ -11,12 +11,18 @@ import (
 type tags struct {
 	once    map[[16]byte]escrow.Seq // the first record with a tag
 	streams map[[16]byte]*track
-	sources map[[16]byte]uint64
+	sources map[[16]byte]*uint64
 	events  []escrow.Seq // records that did not come from a log, in order
+
+	// Those of the last record, which are nearly always those of the next.
+	stream    *track
+	streamTag [16]byte
+	source    *uint64
+	sourceTag [16]byte
 }
 
 func newTags(size uint64) *tags {
-	return &tags{once: make(map[[16]byte]escrow.Seq, size), streams: map[[16]byte]*track{}, sources: map[[16]byte]uint64{}}
+	return &tags{once: make(map[[16]byte]escrow.Seq, size), streams: map[[16]byte]*track{}, sources: map[[16]byte]*uint64{}}
 }
 
 func (t *tags) add(seq escrow.Seq, r *row) {
@@ -26,19 +32,36 @@ func (t *tags) add(seq escrow.Seq, r *row) {
 		}
 	}
 	if r.stream.Counter != 0 {
-		tr := t.streams[r.stream.Tag]
-		if tr == nil {
-			tr = &track{}
-			t.streams[r.stream.Tag] = tr
-		}
-		tr.add(seq, r.stream.Counter)
+		t.track(r.stream.Tag).add(seq, r.stream.Counter)
 	}
 	if r.source.Seq == 0 {
 		t.events = append(t.events, seq)
+		return
 	}
-	if r.source.Seq > t.sources[r.source.Tag] {
-		t.sources[r.source.Tag] = r.source.Seq
+	last := t.lastSource(r.source.Tag)
+	*last = max(*last, r.source.Seq)
+}
+
+func (t *tags) track(tag [16]byte) *track {
+	if t.stream == nil || t.streamTag != tag {
+		t.stream, t.streamTag = t.streams[tag], tag
+		if t.stream == nil {
+			t.stream = &track{}
+			t.streams[tag] = t.stream
+		}
 	}
+	return t.stream
+}
+
+func (t *tags) lastSource(tag [16]byte) *uint64 {
+	if t.source == nil || t.sourceTag != tag {
+		t.source, t.sourceTag = t.sources[tag], tag
+		if t.source == nil {
+			t.source = new(uint64)
+			t.sources[tag] = t.source
+		}
+	}
+	return t.source
 }
 
 // track is where the records of one channel are. Counters only grow, nearly always by one, so only the exceptions are stored.
