@@ -24,8 +24,11 @@ type Indexer struct {
 	Erasures Erasures
 	Logger   *slog.Logger
 
-	mu                sync.Mutex
-	removed, redacted int // since the last Reach
+	mu                sync.Mutex // one step at a time; guards removed and redacted
+	removed, redacted int        // since the last Reach
+
+	waiting sync.Mutex    // guards moved
+	moved   chan struct{} // closed when the position changes
 }
 
 // SearchIndex is what the indexer needs of an index; *bleveindex.Index is one.
@@ -47,7 +50,7 @@ const (
 	// indexBatch documents are applied at once: below it Bleve writes too many small segments.
 	indexBatch = 1000
 	// indexBatchBytes of original bytes end a batch early, so that large mails do not pile up in memory.
-	indexBatchBytes = 32 << 20
+	indexBatchBytes = 8 << 20
 )
 
 // Run follows the ledger until ctx ends.
@@ -61,6 +64,40 @@ func (x *Indexer) Run(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// Wait returns when the index reflects the first n records, or ctx ends. It leaves the work to Run.
+func (x *Indexer) Wait(ctx context.Context, n escrow.TreeSize) error {
+	for {
+		moved := x.watch()
+		if x.Index.Position() >= n {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return escrow.Errorf("ingest.Wait", escrow.Unavailable, "the index is behind: %w", ctx.Err())
+		case <-moved:
+		}
+	}
+}
+
+// watch returns a channel that is closed when the position changes next.
+func (x *Indexer) watch() <-chan struct{} {
+	x.waiting.Lock()
+	defer x.waiting.Unlock()
+	if x.moved == nil {
+		x.moved = make(chan struct{})
+	}
+	return x.moved
+}
+
+func (x *Indexer) announce() {
+	x.waiting.Lock()
+	defer x.waiting.Unlock()
+	if x.moved != nil {
+		close(x.moved)
+	}
+	x.moved = nil
 }
 
 // Reach is Follow that also reports how many documents erasures removed and redacted since it was last called; see disposal.Index.
@@ -132,7 +169,11 @@ func (x *Indexer) step(ctx context.Context, n escrow.TreeSize) error {
 		return err
 	}
 	batch.Docs = docs
-	return x.Index.Apply(ctx, batch)
+	if err := x.Index.Apply(ctx, batch); err != nil {
+		return err
+	}
+	x.announce()
+	return nil
 }
 
 // read returns the next records, at least one, ending with the first erasure among them.

@@ -45,6 +45,7 @@ type Tenant struct {
 	Indexer   *ingest.Indexer
 	Disposal  *disposal.Pipeline
 
+	Live    bool                                  // the indexer runs in the background
 	Waiting func(context.Context) (uint64, error) // entries in the log; nil where no log is open
 	Intake  func() natslog.IntakeStats            // nil where no intake runs
 	Halted  func() error                          // why a background part stopped; nil where none runs
@@ -81,17 +82,18 @@ func (t *Tenant) read(seq escrow.Seq) (archive.Record, error) {
 	return t.Ledger.Read(seq)
 }
 
-// catchUp waits until the index reflects the whole ledger, or patience ends. It reports whether it does.
+// catchUp brings the index up to the ledger where nothing else does, and otherwise waits for it as long as patience lasts. It reports whether the index
+// reflects the whole ledger as it was at the call.
 func (t *Tenant) catchUp(ctx context.Context, patience time.Duration) (bool, error) {
 	size := t.Ledger.Size()
-	if t.Index.Position() >= size {
-		return true, nil
+	if !t.Live {
+		err := t.Indexer.Follow(ctx, size)
+		return err == nil, err
 	}
 	waiting, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	err := t.Indexer.Follow(waiting, size)
-	if err != nil && waiting.Err() != nil && ctx.Err() == nil {
-		return false, nil
+	if err := t.Indexer.Wait(waiting, size); err != nil && ctx.Err() != nil {
+		return false, err
 	}
-	return err == nil, err
+	return t.Index.Position() >= size, nil
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/base64"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -155,7 +156,7 @@ func TestE2EDiskFull(t *testing.T) {
 	var refusal error
 	for i := 0; refusal == nil && i < 1000; i++ {
 		id := fmt.Sprintf("big-%d", i)
-		if _, err := js.Publish(ctx, "escrow.in.main.chat", message(id, noise(i, 1<<20))); err != nil {
+		if _, err := js.Publish(ctx, "escrow.in.main.chat", large(id, i)); err != nil {
 			refusal = err
 		} else {
 			acked[id] = true
@@ -199,15 +200,11 @@ func smallDisk(t *testing.T, size string) string {
 	return dir
 }
 
-// noise returns n characters that do not compress.
-func noise(seed, n int) string {
-	rng := rand.New(rand.NewPCG(uint64(seed), 7))
-	b := make([]byte, n)
-	for i := range b {
-		b[i] = byte('!' + rng.IntN(90))
-		if b[i] == '"' || b[i] == '\\' {
-			b[i] = ' '
-		}
-	}
-	return string(b)
+// large is a message with a file of 1 MiB that does not compress.
+func large(id string, seed int) []byte {
+	data := make([]byte, 1<<20)
+	rng := rand.NewChaCha8([32]byte{byte(seed), byte(seed >> 8)})
+	_, _ = rng.Read(data)
+	return fmt.Appendf(nil, `{"id":%q,"from":{"id":"email:ana@example.org"},"body":{"text":"see the file"},"attachments":[{"name":"noise.bin","media_type":"application/octet-stream","data":%q}]}`,
+		id, base64.StdEncoding.EncodeToString(data))
 }

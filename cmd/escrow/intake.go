@@ -143,7 +143,7 @@ func (n *node) start(_, background context.Context) error {
 	}
 	n.background(background, "intake", n.intake.intake.Run)
 	for _, t := range n.tenants {
-		t.Intake, t.Halted = n.intake.intake.Stats, n.failure
+		t.Intake, t.Halted, t.Live = n.intake.intake.Stats, n.failure, true
 		n.background(background, "sealer", n.intake.seals[t.Name].Run)
 		n.background(background, "indexer", t.Indexer.Run)
 	}
