@@ -31,13 +31,17 @@ type addressReader struct {
 	noQuote   bool // no closing quote in the rest
 	noParen   bool // no closing parenthesis in the rest
 	semicolon int  // the last one, -1 if there is none
+	separator int  // the first comma or semicolon at or after pos, as far as it was needed
+	at        int  // the first @ likewise
 }
 
 // addressItem is what stands between two separators.
 type addressItem struct {
 	start, end int
+	open       int  // where the bracket is
 	angle      span // inside of < >
 	hasAngle   bool
+	colon      bool // a colon was found to be part of the name
 	comment    span // inside of the last ( )
 	comments   []span
 	quoted     bool
@@ -170,7 +174,7 @@ func (r *addressReader) bracket() {
 	if i := bytes.IndexAny(r.raw[from:r.end], stops); i >= 0 {
 		end = from + i
 	}
-	r.item.angle, r.item.hasAngle = span{start, end}, true
+	r.item.open, r.item.angle, r.item.hasAngle = r.pos, span{start, end}, true
 	for r.pos = end; r.pos < r.end && r.raw[r.pos] == '>'; {
 		r.pos++
 	}
@@ -178,19 +182,38 @@ func (r *addressReader) bracket() {
 
 // colon decides whether what stands before it names a group, a scheme, or is part of a name.
 func (r *addressReader) colon() {
-	before := bytes.TrimSpace(r.raw[r.item.start:r.pos])
-	r.pos++
-	if r.item.hasAngle || len(before) == 0 || bytes.IndexByte(before, '@') >= 0 || openWord(before) || string(before) == "erased" {
+	if r.pos++; r.item.hasAngle || r.item.colon {
 		return
 	}
-	rest := r.raw[r.pos:r.end]
-	if i := bytes.IndexAny(rest, ",;"); i >= 0 {
-		rest = rest[:i]
+	before := bytes.TrimSpace(r.raw[r.item.start : r.pos-1])
+	if len(before) == 0 || bytes.IndexByte(before, '@') >= 0 || openWord(before) || string(before) == "erased" || !r.groupFollows() {
+		r.item.colon = true
+		return
 	}
-	if r.semicolon >= r.pos || len(bytes.TrimSpace(rest)) == 0 || bytes.IndexByte(rest, '@') >= 0 {
-		r.release()
-		r.begin(r.pos)
+	r.release()
+	r.begin(r.pos)
+}
+
+// groupFollows reports whether what follows a colon can be the members of a group: it ends with a semicolon, is empty, or starts with an address.
+func (r *addressReader) groupFollows() bool {
+	if r.semicolon >= r.pos {
+		return true
 	}
+	r.separator = r.seek(r.separator, ",;")
+	r.at = r.seek(r.at, "@")
+	return r.at < r.separator || len(bytes.TrimSpace(r.raw[r.pos:r.separator])) == 0
+}
+
+// seek returns the first place of one of chars at or after pos, the end if there is none. found is what it returned last, so that all calls together
+// look at each byte once.
+func (r *addressReader) seek(found int, chars string) int {
+	if found >= r.pos {
+		return found
+	}
+	if i := bytes.IndexAny(r.raw[r.pos:r.end], chars); i >= 0 {
+		return r.pos + i
+	}
+	return r.end
 }
 
 // openWord reports whether b ends inside an encoded word.
@@ -229,7 +252,7 @@ func (r *addressReader) joins(it addressItem) bool {
 	if r.pending.end == 0 || !it.hasAngle || it.quoted {
 		return false
 	}
-	return len(bytes.TrimSpace(r.raw[it.start:it.angle.start-1])) > 0
+	return len(bytes.TrimSpace(r.raw[it.start:it.open])) > 0
 }
 
 func (r *addressReader) release() {
@@ -242,7 +265,7 @@ func (r *addressReader) release() {
 // emit turns one item into mailboxes.
 func (r *addressReader) emit(it addressItem) {
 	if it.hasAngle {
-		phrase := trimPhrase(r.raw, span{it.start, max(it.start, min(it.angle.start-1, it.end))})
+		phrase := trimPhrase(r.raw, span{it.start, max(it.start, min(it.open, it.end))})
 		name := r.phraseText(r.raw[phrase.start:phrase.end])
 		if name == "" && it.comment.end > 0 {
 			phrase, name = it.comment, headerText(r.raw[it.comment.start:it.comment.end], r.charset)
@@ -270,6 +293,10 @@ func (r *addressReader) bare(it addressItem) {
 		phrase, name = it.comment, headerText(r.raw[it.comment.start:it.comment.end], r.charset)
 	}
 	at := span{it.start, it.end}
+	if it.quoted && bytes.Contains(b, []byte(`"@`)) { // a local part in quotes
+		r.send(mailbox{at, phrase, name, strings.TrimSpace(string(b))})
+		return
+	}
 	switch fields := strings.Fields(joinAt(text)); {
 	case text == "":
 	case strings.IndexByte(text, '@') < 0: // a name only
@@ -302,8 +329,8 @@ func (r *addressReader) words(at span, text string, fields []string) {
 	default:
 		pos := at.start
 		for _, a := range addrs {
-			own := at
-			if i := bytes.Index(r.raw[pos:at.end], []byte(a)); i >= 0 {
+			own := span{pos, pos} // not where it was expected: Split finds it by its bytes
+			if i := bytes.Index(r.raw[pos:min(at.end, pos+maxAddressGap)], []byte(a)); i >= 0 {
 				own = span{pos + i, pos + i + len(a)}
 				pos = own.end
 			}
@@ -388,7 +415,7 @@ func identityOf(m mailbox) escrow.Identity {
 	switch {
 	case addr == string(ErasedIdentity) || m.addr == "" && m.name == string(ErasedIdentity):
 		return ErasedIdentity
-	case !isAddress(addr) && isAddress(cleanAddress(m.name)): // name and address changed places
+	case !isAddress(addr) && !strings.Contains(m.name, " ") && isAddress(cleanAddress(m.name)): // name and address changed places
 		addr = cleanAddress(m.name)
 		fallthrough
 	case isAddress(addr):

@@ -57,9 +57,9 @@ func (r *jsonReader) message() (escrow.Message, error) {
 	case err != nil:
 		return m, err
 	case m.ID == "":
-		return m, invalidf("id: is missing; it is required: the platform's own id of the message")
+		return m, inField("id", invalidf("is missing; it is required: the platform's own id of the message"))
 	case m.From.ID == "":
-		return m, invalidf(`from: is missing; it is required, as {"id": "email:…"}`)
+		return m, inField("from", invalidf(`is missing; it is required, as {"id": "email:…"}`))
 	}
 	if m.RefersTo == "" && (m.Type == escrow.TypeEdit || m.Type == escrow.TypeDelete || m.Type == escrow.TypeReaction) {
 		m.Defects = append(m.Defects, "refers_to: is missing, so nobody can say which message this one changes")
@@ -142,13 +142,27 @@ func (r *jsonReader) time() (time.Time, error) {
 	return parseTime(s)
 }
 
-// parseTime reads RFC 3339 more strictly than time.Parse does.
+// parseTime reads RFC 3339, which time.Parse and UnmarshalText only resemble: they take one-digit hours and commas.
 func parseTime(s string) (time.Time, error) {
-	var t time.Time
-	if err := t.UnmarshalText([]byte(s)); err != nil || t.UTC().Year() < 1 || t.UTC().Year() > 9999 {
+	t, err := time.Parse(time.RFC3339, s)
+	if err != nil || !hasTimeForm(s) || t.UTC().Year() < 1 || t.UTC().Year() > 9999 {
 		return time.Time{}, invalidf(`must be a time as in RFC 3339, "2026-01-31T23:59:59Z"`)
 	}
 	return t.UTC(), nil
+}
+
+// hasTimeForm reports whether s has the punctuation of RFC 3339 in the right places.
+func hasTimeForm(s string) bool {
+	const form = "0000-00-00T00:00:00"
+	if len(s) <= len(form) {
+		return false
+	}
+	for i, c := range []byte(form) {
+		if digit := s[i] >= '0' && s[i] <= '9'; c == '0' != digit || c != '0' && s[i] != c {
+			return false
+		}
+	}
+	return strings.IndexByte(s, ',') < 0
 }
 
 func (r *jsonReader) participant() (escrow.Participant, error) {
@@ -167,7 +181,7 @@ func (r *jsonReader) participant() (escrow.Participant, error) {
 		return inField(key, err)
 	})
 	if err == nil && p.ID == "" {
-		err = invalidf(`id: is missing; it is required, as "email:…", "tel:+…" or "user:…"`)
+		err = inField("id", invalidf(`is missing; it is required, as "email:…", "tel:+…" or "user:…"`))
 	}
 	return p, err
 }
@@ -321,13 +335,13 @@ func checkAttachment(a escrow.Attachment, hasData bool) error {
 		// Taking the reference without the bytes would archive half a message.
 		return &problem{kind: escrow.Unavailable, path: "object", text: "attachment objects are not accepted yet; send the bytes in data"}
 	case !hasData:
-		return invalidf("data: is missing; it is required: the file in base64")
+		return inField("data", invalidf("is missing; it is required: the file in base64"))
 	}
 	if a.SHA256 == "" {
 		return nil
 	}
 	if sum := sha256.Sum256(a.Data); hex.EncodeToString(sum[:]) != a.SHA256 {
-		return invalidf("sha256: is not the digest of data; the file was changed or cut on its way")
+		return inField("sha256", invalidf("is not the digest of data; the file was changed or cut on its way"))
 	}
 	return nil
 }

@@ -26,6 +26,8 @@ const (
 	maxDefects = 32
 	// maxEncodedWord bounds one RFC 2047 word (75 by the standard); some mailers put a whole line into one.
 	maxEncodedWord = 16 << 10
+	// maxAddressGap bounds how far apart two addresses that only white space separates may stand, so that looking for them stays linear.
+	maxAddressGap = 4 << 10
 	// maxReferences bounds the ids read from References: a thread's root is the first and its parent the last.
 	maxReferences = 1_000
 	// maxLinks bounds the link targets kept of an HTML document, and maxLinkBytes each of them: beyond that they are a catalogue, or a tracker.

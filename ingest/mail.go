@@ -172,6 +172,9 @@ func readParticipants(h *mailHeader, name, charset string, limit int) []escrow.P
 			if id == "" {
 				return true
 			}
+			if strings.EqualFold(b.name, id.Value()) && id.Scheme() == "email" {
+				b.name = ""
+			}
 			i, ok := index[id]
 			switch {
 			case !ok:

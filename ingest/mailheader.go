@@ -31,10 +31,9 @@ type mailHeader struct {
 // with "--" is a boundary, which ends the block.
 func readHeader(raw []byte, pos, limit int, stop func(line []byte) bool) mailHeader {
 	h := mailHeader{raw: raw, block: span{pos, pos}}
-	limit, h.cut = min(limit, pos+maxHeaderBytes), limit > pos+maxHeaderBytes
-	lines := headerLines(raw, pos, limit, stop)
+	lines := headerLines(raw, pos, min(limit, pos+maxHeaderBytes), stop)
 	h.body = lines.end
-	h.cut = h.cut && !lines.empty
+	h.cut = lines.end == pos+maxHeaderBytes && lines.end < limit && !lines.empty
 	last := lines.lastField(raw)
 	for i, l := range lines.list {
 		if i > last && !lines.empty && h.plainText(l) { // no empty line in sight, and no field any more: this is the body
@@ -45,7 +44,7 @@ func readHeader(raw []byte, pos, limit int, stop func(line []byte) bool) mailHea
 		h.block.end = l.end
 	}
 	if len(h.fields) == 0 && h.envelope.start == h.envelope.end && (h.broken > 0 || !lines.empty) {
-		h.body, h.block.end = pos, pos // no header at all
+		h.body, h.block.end, h.unended = pos, pos, false // no header at all
 	}
 	return h
 }
@@ -102,7 +101,7 @@ func (h *mailHeader) plainText(l span) bool {
 
 func (h *mailHeader) separator(l span) bool {
 	line := h.raw[l.start:l.end]
-	return len(h.fields) == 0 && h.broken == 0 && (bytes.HasPrefix(line, []byte("From ")) || bytes.HasPrefix(line, []byte(">From ")))
+	return len(h.fields) == 0 && h.broken == 0 && fieldName(line) == 0 && (bytes.HasPrefix(line, []byte("From ")) || bytes.HasPrefix(line, []byte(">From ")))
 }
 
 // add takes one line.

@@ -26,7 +26,7 @@ func newPatternSet() *patternSet {
 // add adds a pattern unless somebody has it already; an address wins over a name, since people write others' addresses into names. Names that are too
 // short to mean somebody are left out.
 func (s *patternSet) add(text string, p pattern) {
-	var folded foldedText
+	folded := newFoldedText(len(text) + 1)
 	folded.add([]byte(text), span{0, len(text)})
 	key := strings.Trim(string(folded.bytes), " \x00")
 	if len(key) < minNameAnywhere || p.name && !strings.ContainsFunc(key, isNameRune) {
@@ -94,12 +94,15 @@ func isWordByte(c byte) bool {
 // foldedText is text in lower case with single spaces, and where each of its bytes comes from.
 type foldedText struct {
 	bytes []byte
-	at    []int
+	at    []int32
+}
+
+func newFoldedText(size int) foldedText {
+	return foldedText{make([]byte, 0, size), make([]int32, 0, size)}
 }
 
 // add appends raw[s.start:s.end] and a NUL, which no pattern contains.
 func (t *foldedText) add(raw []byte, s span) {
-	t.bytes, t.at = slices.Grow(t.bytes, s.end-s.start+1), slices.Grow(t.at, s.end-s.start+1)
 	for i := s.start; i < s.end; i++ {
 		c := raw[i]
 		switch {
@@ -111,7 +114,7 @@ func (t *foldedText) add(raw []byte, s span) {
 		case c >= 'A' && c <= 'Z':
 			c += 'a' - 'A'
 		}
-		t.bytes, t.at = append(t.bytes, c), append(t.at, i)
+		t.bytes, t.at = append(t.bytes, c), append(t.at, int32(i))
 	}
-	t.bytes, t.at = append(t.bytes, 0), append(t.at, s.end)
+	t.bytes, t.at = append(t.bytes, 0), append(t.at, int32(s.end))
 }

@@ -161,13 +161,13 @@ func (s *mailSplitter) occurrences() {
 		who := s.own[identityOf(mailbox{addr: string(s.h.raw[at.start:at.end])})] // the author, under whatever address, if it is nobody else's
 		s.fill(at, who)
 	}
-	t := foldedText{}
+	t := newFoldedText(s.h.block.end + len(s.h.fields) + 1)
 	t.add(s.h.raw, s.h.envelope)
 	for _, f := range s.h.fields {
 		t.add(s.h.raw, f.value)
 	}
 	s.patterns.find(t.bytes, func(i, j int, p pattern) {
-		at := span{t.at[i], t.at[j-1] + 1}
+		at := span{int(t.at[i]), int(t.at[j-1]) + 1}
 		if s.free(at, p, t.bytes, i, j) {
 			s.fill(at, p.who)
 		}
