@@ -13,13 +13,14 @@ import (
 
 // Config says what to measure. FS, Dir, Now and Rand are required.
 type Config struct {
-	FS       vfs.FS            // the real one: the NATS server and the search engine know no other
-	Dir      string            // exists and is empty; the caller removes it
-	Messages int               // MinMessages … MaxMessages; 0 is DefaultMessages
-	Only     []string          // names of parts, see Parts; nil: all
-	Now      func() time.Time  // the clock; it must be monotonic
-	Rand     io.Reader         // randomness for keys, safe for concurrent use
-	Progress func(part string) // told which part comes next; may be nil
+	FS       vfs.FS               // the real one: the NATS server and the search engine know no other
+	Dir      string               // exists and is empty; the caller removes it
+	Messages int                  // MinMessages … MaxMessages; 0 is DefaultMessages
+	Only     []string             // names of parts, see Parts; nil: all
+	Now      func() time.Time     // the clock; it must be monotonic
+	Rand     io.Reader            // randomness for keys, safe for concurrent use
+	CPU      func() time.Duration // processor time of this program so far; nil: not measured
+	Progress func(part string)    // told which part comes next; may be nil
 }
 
 // Value is a measured number.
@@ -33,8 +34,9 @@ type Row struct {
 	Name   string  `json:"name"`
 	Ours   Value   `json:"ours"`
 	Bare   Value   `json:"bare"`
-	Ratio  float64 `json:"ratio"` // Ours / Bare
-	Goal   float64 `json:"goal"`  // at least, or at most if Lower
+	Ratio  float64 `json:"ratio"`               // Ours / Bare
+	CPU    float64 `json:"cpu_ratio,omitempty"` // Ratio if processor time counted instead of time; 0: not measured
+	Goal   float64 `json:"goal"`                // of Ratio: at least, or at most if Lower
 	Lower  bool    `json:"lower_is_better"`
 	Detail string  `json:"detail"`
 }
@@ -126,6 +128,9 @@ func (c *Config) check() ([]part, error) {
 	const op = "bench.Run"
 	if c.FS == nil || c.Dir == "" || c.Now == nil || c.Rand == nil {
 		return nil, escrow.Errorf(op, escrow.Invalid, "file system, directory, clock and randomness are required")
+	}
+	if c.CPU == nil {
+		c.CPU = func() time.Duration { return 0 }
 	}
 	if c.Messages == 0 {
 		c.Messages = DefaultMessages

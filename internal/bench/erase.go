@@ -15,13 +15,13 @@ func (b *bench) erase(ctx context.Context) ([]Row, error) {
 	if err != nil {
 		return nil, err
 	}
-	var purged [2]samples
+	var purged [2]costs
 	var messages [2]int
 	person := func(which int, who func(round int) escrow.Identity) side {
-		return func(ctx context.Context, round int) (time.Duration, error) {
+		return func(ctx context.Context, round int) (cost, error) {
 			e, err := b.erasePerson(ctx, f, who(round))
-			purged[which], messages[which] = append(purged[which], e.purged), e.messages
-			return e.unreadable, err
+			purged[which], messages[which] = append(purged[which], cost{wall: e.purged}), e.messages
+			return cost{wall: e.unreadable}, err
 		}
 	}
 	ours, bare, err := b.duel(ctx, person(0, many), person(1, few))
@@ -29,7 +29,7 @@ func (b *bench) erase(ctx context.Context) ([]Row, error) {
 		return nil, err
 	}
 	row := Row{Name: "erase", Goal: 1.5, Detail: fmt.Sprintf("until unreadable: a person with %d messages beside one with %d; purged from the index after "+
-		"%.3g and %.3g ms", messages[0], messages[1], milliseconds(purged[0].best()), milliseconds(purged[1].best()))}
+		"%.3g and %.3g ms", messages[0], messages[1], milliseconds(purged[0].best().wall), milliseconds(purged[1].best().wall))}
 	return []Row{row.times(ours, bare)}, nil
 }
 

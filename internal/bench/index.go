@@ -3,7 +3,6 @@ package bench
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"escrow"
 	"escrow/archive"
@@ -19,8 +18,8 @@ func (b *bench) index(ctx context.Context) ([]Row, error) {
 		return nil, err
 	}
 	ours, bare, err := b.duel(ctx,
-		func(ctx context.Context, round int) (time.Duration, error) { return b.indexOurs(ctx, f, round) },
-		func(ctx context.Context, round int) (time.Duration, error) { return b.indexBare(ctx, f, round) },
+		func(ctx context.Context, round int) (cost, error) { return b.indexOurs(ctx, f, round) },
+		func(ctx context.Context, round int) (cost, error) { return b.indexBare(ctx, f, round) },
 	)
 	if err != nil {
 		return nil, err
@@ -31,38 +30,34 @@ func (b *bench) index(ctx context.Context) ([]Row, error) {
 }
 
 // indexOurs builds the sealed index of the ledger anew.
-func (b *bench) indexOurs(ctx context.Context, f *filled, round int) (time.Duration, error) {
+func (b *bench) indexOurs(ctx context.Context, f *filled, round int) (cost, error) {
 	if err := b.openIndex(ctx, f, fmt.Sprint("index-", round)); err != nil {
-		return 0, err
+		return cost{}, err
 	}
-	start := b.cfg.Now()
-	if err := f.indexer.Follow(ctx, f.ledger.Size()); err != nil {
-		return 0, err
-	}
-	return b.cfg.Now().Sub(start), nil
+	return b.measure(func() error { return f.indexer.Follow(ctx, f.ledger.Size()) })
 }
 
 // indexBare builds the bare index of the same messages anew. Making the documents up is not measured.
-func (b *bench) indexBare(ctx context.Context, f *filled, round int) (time.Duration, error) {
+func (b *bench) indexBare(ctx context.Context, f *filled, round int) (cost, error) {
 	if err := f.closeBare(); err != nil {
-		return 0, err
+		return cost{}, err
 	}
 	dir, err := f.barePath(round)
 	if err != nil {
-		return 0, err
+		return cost{}, err
 	}
 	if f.bare, err = newBareIndex(dir); err != nil {
-		return 0, err
+		return cost{}, err
 	}
-	w := watch{now: b.cfg.Now}
+	w := b.watch()
 	for from := 0; from < b.cfg.Messages; from += batch {
 		seqs, docs, err := f.documents(ctx, from, min(batch, b.cfg.Messages-from))
 		if err != nil {
-			return 0, err
+			return cost{}, err
 		}
 		w.start()
 		if err := f.bare.apply(seqs, docs); err != nil {
-			return 0, err
+			return cost{}, err
 		}
 		w.stop()
 	}

@@ -38,10 +38,10 @@ func (b *bench) ingest(ctx context.Context) (rows []Row, err error) {
 		return letters{words: b.words, name: fmt.Sprint("i", round), size: smallBytes, total: n}
 	}
 	o, r, err := b.duel(ctx,
-		func(ctx context.Context, round int) (time.Duration, error) {
+		func(ctx context.Context, round int) (cost, error) {
 			return b.publish(ctx, mails(round), ours.publish)
 		},
-		func(ctx context.Context, round int) (time.Duration, error) {
+		func(ctx context.Context, round int) (cost, error) {
 			return b.publish(ctx, mails(round), bare.publish)
 		},
 	)
@@ -54,8 +54,8 @@ func (b *bench) ingest(ctx context.Context) (rows []Row, err error) {
 }
 
 // publish makes payloads up in chunks and hands them to a side; only that is measured.
-func (b *bench) publish(ctx context.Context, l letters, send func(context.Context, [][]byte) error) (time.Duration, error) {
-	w := watch{now: b.cfg.Now}
+func (b *bench) publish(ctx context.Context, l letters, send func(context.Context, [][]byte) error) (cost, error) {
+	w := b.watch()
 	for from := 0; from < b.cfg.Messages; from += chunk {
 		payloads := make([][]byte, min(chunk, b.cfg.Messages-from))
 		for i := range payloads {
@@ -63,7 +63,7 @@ func (b *bench) publish(ctx context.Context, l letters, send func(context.Contex
 		}
 		w.start()
 		if err := send(ctx, payloads); err != nil {
-			return 0, err
+			return cost{}, err
 		}
 		w.stop()
 	}

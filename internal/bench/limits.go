@@ -7,7 +7,7 @@ const (
 	// MaxMessages keeps a run within an hour and some GiB of disk.
 	MaxMessages = 5_000_000
 	// DefaultMessages finish within about a minute on two busy cores.
-	DefaultMessages = 20_000
+	DefaultMessages = 10_000
 
 	// rounds is how often each side runs; the best counts.
 	rounds = 3

@@ -12,7 +12,6 @@ import (
 	"runtime"
 	"slices"
 	"sync"
-	"time"
 
 	"github.com/klauspost/compress/zstd"
 
@@ -25,7 +24,6 @@ import (
 // primitives is what sealing a record cannot do without, and nothing else: compression, derivation of keys, encryption, hashes, and one write with sync
 // for each batch. It works on the plaintexts, keys and lengths of real records.
 type primitives struct {
-	now     func() time.Time
 	file    vfs.File
 	trees   map[keytree.Kind]*keytree.Tree
 	enc     *zstd.Encoder
@@ -54,7 +52,7 @@ func (b *bench) newParts(ctx context.Context) (*primitives, error) {
 	if err != nil {
 		return nil, escrow.Errorf(op, escrow.Internal, "compression: %w", err)
 	}
-	p := &primitives{now: b.cfg.Now, enc: enc, trees: map[keytree.Kind]*keytree.Tree{}}
+	p := &primitives{enc: enc, trees: map[keytree.Kind]*keytree.Tree{}}
 	for _, kind := range []keytree.Kind{keytree.KindSubject, keytree.KindRetention, keytree.KindMessage} {
 		p.trees[kind] = keytree.New(sha256.Sum256([]byte{byte(kind)}))
 	}
@@ -106,11 +104,10 @@ func (p *primitives) close() error {
 }
 
 // run processes n records in batches.
-func (p *primitives) run(ctx context.Context, n int) (time.Duration, error) {
+func (p *primitives) run(ctx context.Context, n int) error {
 	if err := p.file.Truncate(0); err != nil {
-		return 0, diskError(err)
+		return diskError(err)
 	}
-	start := p.now()
 	at := int64(0)
 	for from := 0; from < n; from += batch {
 		blobs := make([][]byte, min(batch, n-from))
@@ -119,7 +116,7 @@ func (p *primitives) run(ctx context.Context, n int) (time.Duration, error) {
 			return err
 		})
 		if err != nil {
-			return 0, err
+			return err
 		}
 		data := make([]byte, 0, len(blobs)*len(blobs[0]))
 		for _, blob := range blobs {
@@ -127,11 +124,11 @@ func (p *primitives) run(ctx context.Context, n int) (time.Duration, error) {
 		}
 		_, err = p.file.WriteAt(data, at)
 		if err = errors.Join(err, p.file.Sync()); err != nil {
-			return 0, diskError(err)
+			return diskError(err)
 		}
 		at += int64(len(data))
 	}
-	return p.now().Sub(start), nil
+	return nil
 }
 
 // record does with one record what must be done.
@@ -228,7 +225,7 @@ func encrypt(b, key, plain, aad []byte) ([]byte, error) {
 }
 
 // writeAll writes n large messages in batches, each with one sync.
-func (b *bench) writeAll(n int) (took time.Duration, err error) {
+func (b *bench) writeAll(n int) (took cost, err error) {
 	data := make([]byte, 0, largeBatch*largeBytes)
 	for i := range largeBatch {
 		data = append(data, letters{words: b.words, name: "w", size: largeBytes}.letter(i)...)
@@ -236,21 +233,22 @@ func (b *bench) writeAll(n int) (took time.Duration, err error) {
 	name := filepath.Join(b.cfg.Dir, "large")
 	f, err := b.cfg.FS.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
-		return 0, diskError(err)
+		return cost{}, diskError(err)
 	}
 	defer func() {
 		if closing := errors.Join(f.Close(), b.cfg.FS.Remove(name)); closing != nil && err == nil {
 			err = diskError(closing)
 		}
 	}()
-	start := b.cfg.Now()
-	for range n / largeBatch {
-		if _, err := f.Write(data); err != nil {
-			return 0, diskError(err)
+	return b.measure(func() error {
+		for range n / largeBatch {
+			if _, err := f.Write(data); err != nil {
+				return diskError(err)
+			}
+			if err := f.Sync(); err != nil {
+				return diskError(err)
+			}
 		}
-		if err := f.Sync(); err != nil {
-			return 0, diskError(err)
-		}
-	}
-	return b.cfg.Now().Sub(start), nil
+		return nil
+	})
 }

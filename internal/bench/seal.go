@@ -3,7 +3,6 @@ package bench
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"escrow/ingest"
 )
@@ -29,11 +28,13 @@ func (b *bench) sealSmall(ctx context.Context) (Row, error) {
 		return Row{}, err
 	}
 	ours, alone, err := b.duel(ctx,
-		func(ctx context.Context, round int) (time.Duration, error) {
+		func(ctx context.Context, round int) (cost, error) {
 			l := letters{words: b.words, name: fmt.Sprint("s", round), size: smallBytes, total: n}
 			return b.sealAll(ctx, l, n, batch)
 		},
-		func(ctx context.Context, round int) (time.Duration, error) { return bare.run(ctx, n) },
+		func(ctx context.Context, round int) (cost, error) {
+			return b.measure(func() error { return bare.run(ctx, n) })
+		},
 	)
 	if err != nil {
 		return Row{}, err
@@ -48,12 +49,12 @@ func (b *bench) sealLarge(ctx context.Context) (Row, error) {
 	n := min(max(b.cfg.Messages/500/largeBatch, 1), 8) * largeBatch
 	bytes := 0
 	ours, alone, err := b.duel(ctx,
-		func(ctx context.Context, round int) (time.Duration, error) {
+		func(ctx context.Context, round int) (cost, error) {
 			l := letters{words: b.words, name: fmt.Sprint("m", round), size: largeBytes, total: n}
 			bytes = n * len(l.letter(0))
 			return b.sealAll(ctx, l, n, largeBatch)
 		},
-		func(ctx context.Context, round int) (time.Duration, error) { return b.writeAll(n) },
+		func(ctx context.Context, round int) (cost, error) { return b.writeAll(n) },
 	)
 	if err != nil {
 		return Row{}, err
@@ -63,11 +64,11 @@ func (b *bench) sealLarge(ctx context.Context) (Row, error) {
 }
 
 // sealAll seals n messages into a new ledger and returns how long that took, without making them up.
-func (b *bench) sealAll(ctx context.Context, l letters, n, atOnce int) (took time.Duration, err error) {
+func (b *bench) sealAll(ctx context.Context, l letters, n, atOnce int) (took cost, err error) {
 	opened := len(b.closed)
 	t, err := b.found(ctx, "seal-"+l.name)
 	if err != nil {
-		return 0, err
+		return cost{}, err
 	}
 	took, err = b.fill(ctx, t, l, n, atOnce)
 	if closing := b.closeFrom(opened); err == nil {
@@ -77,8 +78,8 @@ func (b *bench) sealAll(ctx context.Context, l letters, n, atOnce int) (took tim
 }
 
 // fill seals n messages into the ledger of a tenant.
-func (b *bench) fill(ctx context.Context, t *tenant, l letters, n, atOnce int) (time.Duration, error) {
-	w := watch{now: b.cfg.Now}
+func (b *bench) fill(ctx context.Context, t *tenant, l letters, n, atOnce int) (cost, error) {
+	w := b.watch()
 	for from := 0; from < n; from += atOnce {
 		envelopes := make([]ingest.Envelope, min(atOnce, n-from))
 		for i := range envelopes {
@@ -86,7 +87,7 @@ func (b *bench) fill(ctx context.Context, t *tenant, l letters, n, atOnce int) (
 		}
 		w.start()
 		if err := t.archive(ctx, envelopes, from); err != nil {
-			return 0, err
+			return cost{}, err
 		}
 		w.stop()
 	}

@@ -3,12 +3,10 @@ package bench
 import (
 	"context"
 	"crypto/sha256"
-	"fmt"
 	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
-	"time"
 
 	"escrow"
 	"escrow/archive"
@@ -25,14 +23,16 @@ func (b *bench) verify(ctx context.Context) ([]Row, error) {
 	if err != nil {
 		return nil, err
 	}
-	hash := func(context.Context, int) (time.Duration, error) { return b.hashFiles(f.path("ledger/segments")) }
-	ours, bare, err := b.duel(ctx, func(ctx context.Context, _ int) (time.Duration, error) { return b.verifyLedger(ctx, f) }, hash)
+	hash := func(context.Context, int) (cost, error) {
+		return b.measure(func() error { return b.hashFiles(f.path("ledger/segments")) })
+	}
+	ours, bare, err := b.duel(ctx, func(ctx context.Context, _ int) (cost, error) { return b.verifyLedger(ctx, f) }, hash)
 	if err != nil {
 		return nil, err
 	}
 	row := Row{Name: "verify", Goal: 0.7, Detail: "ledger: every frame, leaf, root and signature; bare: SHA-256 of the same files"}
 	row = row.rates("MB/s", float64(stats.Bytes)/1e6, ours, bare)
-	ours, bare, err = b.duel(ctx, func(ctx context.Context, _ int) (time.Duration, error) { return b.verifyAll(ctx, f) }, hash)
+	ours, bare, err = b.duel(ctx, func(ctx context.Context, _ int) (cost, error) { return b.verifyAll(ctx, f) }, hash)
 	if err != nil {
 		return nil, err
 	}
@@ -40,47 +40,40 @@ func (b *bench) verify(ctx context.Context) ([]Row, error) {
 	return []Row{row, all.rates("MB/s", float64(stats.Bytes)/1e6, ours, bare)}, nil
 }
 
-func (b *bench) verifyLedger(ctx context.Context, f *filled) (time.Duration, error) {
-	start := b.cfg.Now()
-	report, err := f.ledger.Verify(ctx, archive.VerifyOptions{})
-	if err != nil {
-		return 0, err
-	}
-	took := b.cfg.Now().Sub(start)
-	if !report.Sound() {
-		return 0, escrow.Errorf("bench.Verify", escrow.Corrupt, "the ledger does not verify: %s", report.Findings[0])
-	}
-	return took, nil
+func (b *bench) verifyLedger(ctx context.Context, f *filled) (cost, error) {
+	return b.measure(func() error {
+		report, err := f.ledger.Verify(ctx, archive.VerifyOptions{})
+		if err == nil && !report.Sound() {
+			err = escrow.Errorf("bench.Verify", escrow.Corrupt, "the ledger does not verify: %s", report.Findings[0])
+		}
+		return err
+	})
 }
 
-func (b *bench) verifyAll(ctx context.Context, f *filled) (time.Duration, error) {
+func (b *bench) verifyAll(ctx context.Context, f *filled) (cost, error) {
 	t := &server.Tenant{Name: tenantName, Origin: f.ledger.Origin(), Ledger: f.ledger, Keys: f.keys, Directory: f.directory, Opener: f.opener, Disposal: f.disposal}
 	a := &server.Archive{Tenants: map[escrow.Tenant]*server.Tenant{tenantName: t}, Now: b.cfg.Now, Logger: slog.New(slog.DiscardHandler)}
-	start := b.cfg.Now()
-	answer, err := a.Verify(ctx, server.VerifyRequest{Tenant: tenantName})
-	if err != nil {
-		return 0, err
-	}
-	took := b.cfg.Now().Sub(start)
-	if !answer.OK || int(answer.Present) != b.cfg.Messages {
-		return 0, escrow.Errorf("bench.Verify", escrow.Corrupt, "%d of %d messages verify", answer.Present, b.cfg.Messages)
-	}
-	return took, nil
+	return b.measure(func() error {
+		answer, err := a.Verify(ctx, server.VerifyRequest{Tenant: tenantName})
+		if err == nil && (!answer.OK || int(answer.Present) != b.cfg.Messages) {
+			err = escrow.Errorf("bench.Verify", escrow.Corrupt, "%d of %d messages verify", answer.Present, b.cfg.Messages)
+		}
+		return err
+	})
 }
 
 // hashFiles hashes every file of a directory.
-func (b *bench) hashFiles(dir string) (time.Duration, error) {
-	start := b.cfg.Now()
+func (b *bench) hashFiles(dir string) error {
 	entries, err := b.cfg.FS.ReadDir(dir)
 	if err != nil {
-		return 0, diskError(err)
+		return diskError(err)
 	}
 	for _, e := range entries {
 		if err := b.hashFile(filepath.Join(dir, e.Name())); err != nil {
-			return 0, fmt.Errorf("%s: %w", e.Name(), err)
+			return err
 		}
 	}
-	return b.cfg.Now().Sub(start), nil
+	return nil
 }
 
 func (b *bench) hashFile(name string) error {
