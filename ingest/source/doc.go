@@ -14,7 +14,8 @@
 // With Options.Format "" or "auto", and in this order:
 //
 //   - gzip and Zstandard, by their first bytes: what is inside decides. Bombs are refused.
-//   - tar and ZIP: the entries are read like the files of a folder. Only an archive named explicitly is opened, none inside another.
+//   - tar and ZIP: the entries are read like the files of a folder, and whatever lies in a folder cur or new is taken for a mail. Only an archive
+//     named explicitly is opened, none inside another.
 //   - a file below cur/ or new/ of a Maildir: a mail, whatever it contains. Below tmp/ it is ignored, its delivery was never completed.
 //   - a first line "From ", and a date in it or a header field after it: mbox
 //   - a name ending in .jsonl or .ndjson, or a file named explicitly that begins with "{": JSON lines
@@ -22,7 +23,7 @@
 //   - else, a file named explicitly is one mail, and a file found in a folder is ignored.
 //
 // A given format holds for every regular file. Symbolic links, pipes, sockets and devices found in a folder are ignored; folders are read through
-// [os.Root], so that nothing outside is reached.
+// [os.Root], so that nothing outside is reached. Memory is bounded by the largest message, the window of [Run], and the list of names of one folder.
 //
 // # mbox
 //

@@ -54,9 +54,11 @@ var errInterrupted = errors.New("interrupted")
 // Run publishes the items in their order. Messages are sent again while the server is unavailable. The Report is right in every case, and Read = New +
 // Duplicate + Failed: a message counts as read once its fate is known.
 //
-// The error is nil if every item was handed over or counted as failed (look at Report.Failed). It is of kind Unavailable when ctx was cancelled, after
-// waiting for what was under way, or when the server was away for too long; of kind Denied when the server refuses this publisher. Running the import
-// again then completes it.
+// A message that had to be sent again may count as a duplicate of its own first attempt.
+//
+// The error is nil if every item was handed over or counted as failed (look at Report.Failed). It is of kind Unavailable when the server was away for
+// too long, or when ctx was cancelled, after waiting for what was under way; then it wraps the cause, such as context.Canceled. It is of kind Denied
+// when the server refuses this publisher. Running the import again then completes it.
 func Run(ctx context.Context, items iter.Seq[Item], pub Publisher, cfg Config) (Report, error) {
 	sendCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()

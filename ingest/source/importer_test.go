@@ -17,6 +17,8 @@ import (
 	"escrow/ingest/source"
 )
 
+var _ source.Publisher = (*natslog.Publisher)(nil)
+
 // fakeArchive is a Publisher that remembers what it has stored. It answers at once, unless answer says something else.
 type fakeArchive struct {
 	stored  map[string]bool

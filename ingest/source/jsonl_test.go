@@ -31,7 +31,7 @@ func TestJSONL(t *testing.T) {
 			for i := range tt.want {
 				tt.want[i].Path, tt.want[i].ContentType = "a.jsonl", "application/json"
 			}
-			if diff := cmp.Diff(tt.want, walkFS(t, files(map[string]string{"a.jsonl": tt.in}), "", "a.jsonl")); diff != "" {
+			if diff := cmp.Diff(tt.want, walkFS(t, files(map[string]string{"a.jsonl": tt.in}), "", "a.jsonl"), emptyIsNil); diff != "" {
 				t.Error(diff)
 			}
 		})
