@@ -145,28 +145,34 @@ func BenchmarkIntake(b *testing.B) {
 }
 
 func benchOnce(b *testing.B, n, publishers int, accounts bool) time.Duration {
-	var conn *natslog.Conn
+	var conn, second *natslog.Conn
 	var connections []*nats.Conn
 	if accounts {
 		k := newKey(b)
 		s := startServer(b, natslog.ServerConfig{Platforms: []natslog.Platform{{Name: "chat", NKey: k.public, Publish: []string{"escrow.in.acme.chat"}}}})
-		conn = connect(b, s)
+		conn, second = connect(b, s), connect(b, s)
 		for range publishers {
 			connections = append(connections, dial(b, s.URL(), k))
 		}
 	} else {
 		ext := startExternal(b)
-		var err error
-		if conn, err = natslog.Dial(b.Context(), natslog.DialConfig{URL: ext.url("ops", "pw")}); err != nil {
-			b.Fatal(err)
-		}
-		b.Cleanup(func() { _ = conn.Close() })
+		conn, second = dialExternal(b, ext), dialExternal(b, ext)
 		for range publishers {
 			connections = append(connections, dialPlain(b, ext.url("ops", "pw")))
 		}
 	}
 	l := openLog(b, conn, natslog.LogConfig{})
-	_, stop := startIntake(b, conn, map[escrow.Tenant]*natslog.Log{acme: l}, newSealingGate(b), natslog.IntakeConfig{})
+	_, stop := startIntake(b, second, map[escrow.Tenant]*natslog.Log{acme: l}, newSealingGate(b), natslog.IntakeConfig{})
 	defer stop()
 	return benchIntake(b, n, connections)
+}
+
+func dialExternal(b *testing.B, ext *external) *natslog.Conn {
+	b.Helper()
+	c, err := natslog.Dial(b.Context(), natslog.DialConfig{URL: ext.url("ops", "pw")})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = c.Close() })
+	return c
 }

@@ -205,7 +205,7 @@ func slowDisk(bytes int) time.Duration { return time.Duration(bytes) * time.Seco
 // storeBatch stores messages as one atomic batch: all or nothing, one group of fsyncs.
 func (l *Log) storeBatch(ctx context.Context, msgs [][]byte) (int, error) {
 	l.batch++
-	id := strconv.FormatInt(l.Created().UnixNano(), 36) + "-" + strconv.FormatUint(l.last, 36) + "-" + strconv.FormatUint(l.batch, 36)
+	id := strconv.FormatUint(l.last, 36) + "-" + strconv.FormatUint(l.batch, 36)
 	number := []string{""}
 	first := nats.Header{jetstream.ExpectedLastSeqHeader: {strconv.FormatUint(l.last, 10)}, batchIDHeader: {id}, batchSeqHeader: number}
 	other := nats.Header{batchIDHeader: {id}, batchSeqHeader: number}

@@ -49,7 +49,8 @@ type Intake struct {
 	open   atomic.Bool
 }
 
-// NewIntake returns an intake for the tenants whose logs are given. Run starts it.
+// NewIntake returns an intake for the tenants whose logs are given. Run starts it. conn is best another connection than that of the logs, so that
+// answers and stores do not wait for each other.
 func NewIntake(conn *Conn, logs map[escrow.Tenant]*Log, gate Gate, cfg IntakeConfig) (*Intake, error) {
 	const op = "natslog.NewIntake"
 	if cfg.Now == nil {
@@ -60,7 +61,7 @@ func NewIntake(conn *Conn, logs map[escrow.Tenant]*Log, gate Gate, cfg IntakeCon
 		counters := maxCounters(cfg.Counters[t], cfg.Marks[t])
 		i.shards[t] = &shard{
 			intake: i, log: l, mark: cfg.Marks[t], book: newBook(counters, cfg.Pending[t]),
-			queue: make(chan *nats.Msg, i.cfg.MaxWaiting), ready: make(chan *group, 1),
+			queue: make(chan *nats.Msg, i.cfg.MaxWaiting), ready: make(chan *group, 1), done: make(chan *group, 1),
 		}
 	}
 	return i, nil
@@ -107,6 +108,7 @@ func (i *Intake) Run(ctx context.Context) error {
 	for _, s := range i.shards {
 		running.Go(func() { s.prepare(work) })
 		running.Go(func() { s.commit(work) })
+		running.Go(s.answers)
 	}
 	err := i.listen(ctx)
 	for _, s := range i.shards {

@@ -13,7 +13,8 @@ import (
 	"escrow/events"
 )
 
-// shard is the part of the intake that serves one tenant, as two stages: while one group is being committed, the next is admitted and sealed.
+// shard is the part of the intake that serves one tenant, as three stages: while one group is being committed, the next is admitted and sealed, and
+// the publishers of the one before are answered.
 type shard struct {
 	intake *Intake
 	log    *Log
@@ -21,6 +22,7 @@ type shard struct {
 	book   *book
 	queue  chan *nats.Msg
 	ready  chan *group
+	done   chan *group
 	find   sync.WaitGroup // the search for the outcome of an unknown commit
 }
 
@@ -171,14 +173,15 @@ func (g *group) fail(err error) {
 	}
 }
 
-// commit is the second stage: it stores groups in order and answers.
+// commit is the second stage: it stores groups in order.
 func (s *shard) commit(ctx context.Context) {
 	defer s.find.Wait()
+	defer close(s.done)
 	for g := range s.ready {
 		if len(g.store) > 0 {
 			s.store(ctx, g)
 		}
-		s.answer(g)
+		s.done <- g
 	}
 }
 
@@ -233,6 +236,13 @@ func (s *shard) findOut(ctx context.Context, g *group) {
 		if ctx.Err() != nil {
 			return
 		}
+	}
+}
+
+// answers is the third stage.
+func (s *shard) answers() {
+	for g := range s.done {
+		s.answer(g)
 	}
 }
 
