@@ -6,8 +6,10 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
+	"hash"
 	"mime"
 	"strings"
+	"sync"
 
 	"escrow"
 	"escrow/archive"
@@ -31,6 +33,8 @@ type Entrance struct {
 	Recorder *Recorder // for the rules of its channels
 	OnceKey  [32]byte  // makes deduplication tags
 	TagKey   [32]byte  // makes channel tags
+
+	onceMACs, tagMACs macs
 }
 
 // Content types of the publishing contract. An empty one is TypeJSON.
@@ -66,7 +70,7 @@ func (g *Gate) Admit(_ context.Context, a *natslog.Arrival) (natslog.Admission, 
 		return natslog.Admission{}, err
 	}
 	return natslog.Admission{
-		Plain: plain, Once: once, ChannelTag: ChannelTag(e.TagKey, env.Channel), Content: fingerprint(env), Known: known, Seq: uint64(seq),
+		Plain: plain, Once: once, ChannelTag: e.tagMACs.tag(e.TagKey, string(env.Channel)), Content: fingerprint(env), Known: known, Seq: uint64(seq),
 	}, nil
 }
 
@@ -187,19 +191,29 @@ const MaxDedupBytes = escrow.MaxIDBytes + escrow.MaxTokenBytes + 64
 
 // once is the deduplication tag: who holds the tenant's secret can recompute it from channel and id, nobody else can link it to either.
 func (e *Entrance) once(env Envelope) [16]byte {
-	return tag(e.OnceKey, string(env.Channel), env.ID)
+	return e.onceMACs.tag(e.OnceKey, string(env.Channel), env.ID)
 }
 
 // ChannelTag is the pseudonym of a channel in log entries and leaves.
-func ChannelTag(key [32]byte, c escrow.Channel) [16]byte { return tag(key, string(c)) }
+func ChannelTag(key [32]byte, c escrow.Channel) [16]byte { return new(macs).tag(key, string(c)) }
 
-func tag(key [32]byte, parts ...string) [16]byte {
-	mac := hmac.New(sha256.New, key[:])
+// macs keeps HMAC states of one key, because to begin with the key costs more than a tag does.
+type macs struct{ idle sync.Pool }
+
+func (m *macs) tag(key [32]byte, parts ...string) [16]byte {
+	mac, ok := m.idle.Get().(hash.Hash)
+	if !ok {
+		mac = hmac.New(sha256.New, key[:])
+	}
 	for _, p := range parts {
 		mac.Write([]byte(p))
 		mac.Write([]byte{0})
 	}
-	return [16]byte(mac.Sum(nil))
+	var sum [sha256.Size]byte
+	out := [16]byte(mac.Sum(sum[:0]))
+	mac.Reset()
+	m.idle.Put(mac)
+	return out
 }
 
 // fingerprint compares two publishes with one id that are both still on their way. It never leaves memory.
