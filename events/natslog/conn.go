@@ -211,10 +211,7 @@ func (c *Conn) Connected() bool { return c.nc.IsConnected() }
 
 // Close sends what is buffered and closes the connection.
 func (c *Conn) Close() error {
-	defer func() {
-		c.nc.Close()
-		c.end()
-	}()
+	defer c.nc.Close() // which ends the requests under way
 	if !c.nc.IsConnected() {
 		return nil
 	}

@@ -75,6 +75,9 @@ const (
 	serverMaxPending = 256 << 20
 	// serverMaxBuffered bounds what waits inside the server for one stream, above our own bounds so that it is never reached.
 	serverMaxBuffered = 256 << 20
+	// maxBlockSpan is the largest distance of sequences within one of JetStream's block files that is taken for undamaged: blocks hold 8 MiB, so
+	// never more than some hundred thousand records.
+	maxBlockSpan = 1 << 24
 	// startTimeout bounds how long the embedded server may take to recover its store: damaged blocks have been seen to keep it busy for ever.
 	startTimeout = 60 * time.Second
 	// maxPlatforms bounds the accounts of the embedded server.

@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nkeys"
 
 	"escrow"
+	"escrow/internal/vfs"
 )
 
 // ServerConfig configures the embedded NATS server. Only StoreDir is required.
@@ -26,7 +27,9 @@ type ServerConfig struct {
 	MaxPayload int
 	// MaxStore bounds JetStream's files in bytes; default unlimited, because the log watches free space itself.
 	MaxStore int64
-	Logger   *slog.Logger // default: discard. No content, subject or client name is ever logged.
+	// FS is used to look through JetStream's files before the server opens them; default vfs.OS().
+	FS     vfs.FS
+	Logger *slog.Logger // default: discard. No content, subject or client name is ever logged.
 }
 
 // Server is a NATS server within this process, with JetStream that fsyncs before it acknowledges. It is safe for concurrent use.
@@ -49,7 +52,8 @@ const (
 )
 
 // StartServer starts the embedded server and returns when it accepts connections. Errors are of kind Invalid for a wrong configuration and
-// Unavailable, with what to do about it, if the port is taken or the store cannot be recovered in time.
+// Unavailable, with what to do about it, if the port is taken or the store cannot be recovered in time; Corrupt if it is damaged in a way the server
+// does not survive.
 func StartServer(ctx context.Context, cfg ServerConfig) (*Server, error) {
 	const op = "natslog.StartServer"
 	cfg = cfg.withDefaults()
@@ -87,6 +91,9 @@ func (c ServerConfig) withDefaults() ServerConfig {
 	}
 	if c.MaxStore == 0 {
 		c.MaxStore = unlimitedStore
+	}
+	if c.FS == nil {
+		c.FS = vfs.OS()
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
@@ -150,6 +157,9 @@ func (s *Server) options() (*server.Options, error) {
 // start starts a server under s.mu. Recovery of a damaged store has been seen to take for ever, so it runs beside us and is given up in time.
 func (s *Server) start(ctx context.Context) error {
 	const op = "natslog.StartServer"
+	if err := checkBlocks(s.cfg.FS, s.cfg.StoreDir); err != nil {
+		return err
+	}
 	opts, err := s.options()
 	if err != nil {
 		return err
