@@ -110,6 +110,7 @@ func TestDeriveAgreesWithTheStandardLibrary(t *testing.T) {
 	}
 }
 
+// FuzzOpen: whoever lacks the secret cannot make a body that opens. The seeds, which can, are sealed anew by every fuzzing process.
 func FuzzOpen(f *testing.F) {
 	com, body, err := committing.Seal(secret(1), bind("a"), []byte("hello"))
 	if err != nil {
@@ -118,10 +119,10 @@ func FuzzOpen(f *testing.F) {
 	f.Add(com[:], body)
 	f.Add(make([]byte, 32), []byte{})
 	f.Fuzz(func(t *testing.T, c, b []byte) {
-		if len(c) != 32 || bytes.Equal(c, com[:]) && bytes.Equal(b, body) {
+		if len(c) != 32 {
 			return
 		}
-		if got, err := committing.Open(secret(1), bind("a"), committing.Commitment(c), b); err == nil {
+		if got, err := committing.Open(secret(1), bind("a"), committing.Commitment(c), b); err == nil && string(got) != "hello" {
 			t.Errorf("Open returned %x", got)
 		}
 	})

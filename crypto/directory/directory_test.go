@@ -255,7 +255,7 @@ func TestMemoryPerIdentity(t *testing.T) {
 	var before, after runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&before)
-	const n = 200_000
+	const n = 60_000
 	for i := range uint32(n) {
 		if err := d.Learn(fmt.Sprint("email:", i), i); err != nil {
 			t.Fatal(err)

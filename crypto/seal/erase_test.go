@@ -60,7 +60,7 @@ func (m *model) readable() bool {
 
 // story applies events to a message and its keys.
 type story struct {
-	keys   treeKeys
+	keys   plainKeys
 	sealed *seal.Sealed
 }
 
@@ -69,10 +69,10 @@ func (s *story) apply(event string, m *model) error {
 	switch event {
 	case erase1, erase2, eraseThis, expire:
 		ref := map[string]keytree.Ref{erase1: subject(1), erase2: subject(2), eraseThis: message(42), expire: day(10)}[event]
-		s.keys[ref.Kind].Puncture([]uint32{ref.Leaf})
+		s.keys[ref] = erased()
 		m.gone[event] = true
 	case releaseHold:
-		s.keys[keytree.KindHold].Puncture([]uint32{7})
+		s.keys[hold(7)] = erased()
 		m.released = true
 	case placeHold:
 		err := s.add([]keytree.Ref{hold(7)})
@@ -103,28 +103,31 @@ func (s *story) add(refs []keytree.Ref) error {
 func TestEveryOrderOfErasureExpiryAndHold(t *testing.T) {
 	z := newSealer(t)
 	for policy, slots := range policies() {
-		blob, err := z.Seal(newTreeKeys(), testContext(), body("hello", slots...))
-		if err != nil {
-			t.Fatal(err)
-		}
+		blob := mustSeal(t, z, testContext(), body("hello", slots...))
 		steps := 0
+		var last []string
 		permute([]string{erase1, erase2, eraseThis, expire, placeHold, releaseHold, prolong}, func(order []string) {
-			st := &story{keys: newTreeKeys(), sealed: mustParse(t, z, blob)}
+			st := &story{keys: plainKeys{}, sealed: mustParse(t, z, blob)}
 			m := &model{policy: policy, gone: map[string]bool{}}
 			for i, event := range order {
 				was := m.readable()
+				seen := last != nil && slices.Equal(last[:i+1], order[:i+1])
 				err := st.apply(event, m)
 				if err != nil && (was && !dead(event, order[:i]) || escrow.KindOf(err) != escrow.Erased) {
 					t.Fatalf("%s: %s: %v", policy, strings.Join(order[:i+1], ", "), err)
 				}
+				if seen {
+					continue
+				}
+				steps++
 				plain, err := st.sealed.Open(st.keys, 0)
 				if got := err == nil; got != m.readable() || got && string(plain) != "hello" || err != nil && escrow.KindOf(err) != escrow.Erased {
 					t.Fatalf("%s: %s: readable = %v (%v), should be %v", policy, strings.Join(order[:i+1], ", "), got, err, m.readable())
 				}
-				steps++
 			}
+			last = slices.Clone(order)
 		})
-		if steps != 5040*7 {
+		if steps != 13699 { // the sum of 7!/k! for k from 0 to 6
 			t.Fatalf("%d steps", steps)
 		}
 	}
