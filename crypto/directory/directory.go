@@ -6,7 +6,7 @@
 // twice, so a person who comes back is a new subject. The directory is derived: it can be built again from the ledger with Learn, Link and Forget, in
 // ledger order. Position says up to where that has been done; Save writes a sealed snapshot (docs/format/directory.md) so that it need not be repeated.
 //
-// One identity takes 30 to 40 bytes of memory.
+// One identity takes 27 to 45 bytes of memory, 34 on average: the map grows in steps.
 package directory
 
 import (
