@@ -47,8 +47,10 @@ type Tenant struct {
 
 	Live    bool                                  // the indexer runs in the background
 	Waiting func(context.Context) (uint64, error) // entries in the log; nil where no log is open
-	Intake  func() natslog.IntakeStats            // nil where no intake runs
-	Halted  func() error                          // why a background part stopped; nil where none runs
+	// Acknowledged returns the highest counter acknowledged in each channel; nil where no log is open.
+	Acknowledged func() map[[16]byte]uint64
+	Intake       func() natslog.IntakeStats // nil where no intake runs
+	Halted       func() error               // why a background part stopped; nil where none runs
 }
 
 // PlatformStore keeps the credentials of platforms.

@@ -37,9 +37,32 @@ func (a *Archive) Verify(ctx context.Context, req VerifyRequest) (VerifyAnswer, 
 	if err := v.run(ctx); err != nil {
 		return VerifyAnswer{}, err
 	}
+	if err := t.missing(ctx, &answer); err != nil {
+		return VerifyAnswer{}, err
+	}
 	answer.OK = len(answer.Findings) == 0
 	answer.Millis = a.Now().Sub(start).Milliseconds()
 	return answer, nil
+}
+
+// missing looks for messages that were acknowledged and are neither in the log nor in the ledger. Only a running intake knows.
+func (t *Tenant) missing(ctx context.Context, answer *VerifyAnswer) error {
+	if t.Acknowledged == nil || t.Waiting == nil {
+		return nil
+	}
+	acknowledged := t.Acknowledged()
+	waiting, err := t.Waiting(ctx)
+	if err != nil || waiting > 0 {
+		return err
+	}
+	sealed := t.Ledger.Streams()
+	for tag, counter := range acknowledged {
+		if counter > sealed[tag] {
+			answer.find("log of channel "+hex.EncodeToString(tag[:]), escrow.Corrupt.String(),
+				fmt.Sprintf("messages %d to %d were acknowledged and are neither in the log nor in the ledger; ask the platform to publish them again", sealed[tag]+1, counter))
+		}
+	}
+	return nil
 }
 
 func (v *VerifyAnswer) find(place, kind, text string) {

@@ -111,7 +111,7 @@ func (n *node) openTenantLog(ctx context.Context, t *tenantNode) error {
 			n.intake.intake.Sealed(t.Name, tags)
 		}
 	}
-	t.Waiting = sealer.Waiting
+	t.Waiting, t.Acknowledged = sealer.Waiting, mark.Counters
 	if err := sealer.Drain(ctx); err != nil {
 		return err
 	}
