@@ -2,6 +2,7 @@ package bleveindex_test
 
 import (
 	"context"
+	crand "crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
 	"math/rand/v2"
@@ -58,7 +59,7 @@ var (
 )
 
 func config() bleveindex.Config {
-	return bleveindex.Config{Rand: rand.NewChaCha8([32]byte{1}), Timeout: time.Minute}
+	return bleveindex.Config{Rand: crand.Reader, Timeout: time.Minute}
 }
 
 // open opens an index and closes it at the end of the test.

@@ -57,6 +57,9 @@ func sample(text string) string {
 }
 
 func detectLatin(text string) string {
+	if lang := vote(text); lang != "" {
+		return lang
+	}
 	info := whatlanggo.DetectWithOptions(text, whatlanggo.Options{Whitelist: recognised})
 	switch {
 	case supported[info.Lang]:
@@ -64,11 +67,7 @@ func detectLatin(text string) string {
 	case info.IsReliable() && info.Lang >= 0:
 		return code(info.Lang)
 	}
-	info = whatlanggo.DetectWithOptions(text, whatlanggo.Options{Whitelist: supported})
-	if info.Lang < 0 {
-		return unknownLanguage
-	}
-	return info.Lang.Iso6391()
+	return unknownLanguage
 }
 
 func code(l whatlanggo.Lang) string {

@@ -87,6 +87,7 @@ func (p *partition) config() map[string]any {
 		"numSnapshotsToKeep":     1,
 		"asyncErrorCallbackName": errorCallback,
 		"scorchMergePlanOptions": mergeOptions(),
+		"scorchPersisterOptions": map[string]any{"PersisterNapTimeMSec": int(gather.Milliseconds()), "PersisterNapUnderNumFiles": maxFiles},
 	}
 }
 

@@ -28,7 +28,7 @@ func mergeOptions() map[string]any {
 	o := mergeplan.DefaultMergePlanOptions
 	return map[string]any{
 		"MaxSegmentsPerTier": o.MaxSegmentsPerTier, "MaxSegmentSize": maxSegmentDocs, "TierGrowth": o.TierGrowth,
-		"SegmentsPerMergeTask": o.SegmentsPerMergeTask, "FloorSegmentSize": o.FloorSegmentSize, "ReclaimDeletesWeight": o.ReclaimDeletesWeight,
+		"SegmentsPerMergeTask": o.SegmentsPerMergeTask, "FloorSegmentSize": chunkDocs, "ReclaimDeletesWeight": o.ReclaimDeletesWeight,
 	}
 }
 

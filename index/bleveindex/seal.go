@@ -24,7 +24,7 @@ const (
 	counterSize = 8
 	nonceSize   = 12
 	tagSize     = 16
-	overhead    = counterSize + tagSize // bytes a sealed chunk is longer
+	overhead    = counterSize + tagSize // what a sealed chunk has besides its packed content
 )
 
 // fileID names the key of one file: the index it belongs to, the leaf whose share is needed, and the salt that makes the key the file's own. It is
@@ -73,7 +73,7 @@ func newAEAD(share keytree.Share, salt []byte) (cipher.AEAD, error) {
 	return cipher.NewGCM(block)
 }
 
-// sealer seals the chunks of one file, each as counter ‖ ciphertext ‖ tag. The counter is the nonce: it begins at 1 and never repeats, because a key
+// sealer seals the chunks of one file, each packed and then as counter ‖ ciphertext ‖ tag. The counter is the nonce: it begins at 1 and never repeats, because a key
 // has one sealer only. The chunks share slabs, for there are dozens a document, and the engine keeps some of them until its file is finished.
 type sealer struct {
 	id   fileID
@@ -82,6 +82,7 @@ type sealer struct {
 	mu      sync.Mutex // a nonce must not depend on how the engine uses goroutines
 	counter uint64
 	slab    []byte
+	packed  []byte // reused
 }
 
 func (s *sealer) seal(plain []byte) []byte {
@@ -91,11 +92,12 @@ func (s *sealer) seal(plain []byte) []byte {
 		panic("internal error: more chunks in a file than nonces")
 	}
 	s.counter++
-	room := s.room(nonceSize + len(plain) + tagSize)
+	s.packed = pack(s.packed[:0], plain)
+	room := s.room(nonceSize + len(s.packed) + tagSize)
 	nonce := room[:nonceSize]
 	clear(nonce)
 	binary.BigEndian.PutUint64(nonce[nonceSize-counterSize:], s.counter)
-	return s.aead.Seal(nonce, nonce, plain, nil)[nonceSize-counterSize:]
+	return s.aead.Seal(nonce, nonce, s.packed, nil)[nonceSize-counterSize:]
 }
 
 // room returns n bytes nobody else uses.
@@ -132,5 +134,5 @@ func open(aead cipher.AEAD, sealed []byte) ([]byte, error) {
 	if err != nil {
 		return nil, errForged
 	}
-	return plain, nil
+	return unpack(plain)
 }

@@ -244,12 +244,13 @@ func wordEnd(text string, start, size int) int {
 	return end
 }
 
-// flat replaces line breaks and tabs by spaces, byte for byte.
+// flat replaces line breaks and tabs by spaces, byte for byte, so that places stay what they are.
 func flat(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r == '\n' || r == '\r' || r == '\t' {
-			return ' '
+	b := []byte(s)
+	for i, c := range b {
+		if c == '\n' || c == '\r' || c == '\t' {
+			b[i] = ' '
 		}
-		return r
-	}, s)
+	}
+	return string(b)
 }
