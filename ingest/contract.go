@@ -196,7 +196,7 @@ func (r *jsonReader) identity() (escrow.Identity, error) {
 		if e, ok := errors.AsType[*escrow.Error](err); ok {
 			err = e.Err
 		}
-		return "", invalidf("%v", err)
+		return "", invalidf("%v", err) // opaque: the text is all there is to it
 	}
 	id = id.Normalise()
 	switch value := id.Value(); {
@@ -403,7 +403,7 @@ func (r *jsonReader) metadata() (map[string]string, error) {
 		}
 		value, err := r.boundedText(0, escrow.MaxMetadataBytes)
 		if err != nil {
-			return invalidf("entry %d: %v", n, err)
+			return invalidf("entry %d: %v", n, err) // opaque: a problem has a text only
 		}
 		entries[key] = value
 		return nil

@@ -18,6 +18,7 @@ import (
 	"escrow"
 	"escrow/ingest"
 
+	"github.com/jhillyerd/enmime/v2"
 	"github.com/klauspost/compress/zstd"
 )
 
@@ -122,8 +123,15 @@ func checkView(t testing.TB, name string, m escrow.Message) {
 	}
 }
 
-// checkSplit checks that the pieces make the whole, and that a person whose pieces are gone is not in the header any more.
+// checkSplit checks all that must hold for cuts.
 func checkSplit(t testing.TB, name string, raw []byte, m escrow.Message, cuts []ingest.Cut) {
+	t.Helper()
+	checkRoundTrip(t, name, raw, cuts)
+	checkErasure(t, name, raw, m, cuts)
+}
+
+// checkRoundTrip checks that the pieces make the whole.
+func checkRoundTrip(t testing.TB, name string, raw []byte, cuts []ingest.Cut) {
 	t.Helper()
 	template, pieces := ingest.Cutout(raw, cuts)
 	if got, erased := ingest.Restore(template, cuts, pieces, "x"); erased || !bytes.Equal(got, raw) {
@@ -133,6 +141,12 @@ func checkSplit(t testing.TB, name string, raw []byte, m escrow.Message, cuts []
 	if again, err := ingest.ParseCuts(coded); err != nil || !slices.Equal(again, cuts) {
 		t.Errorf("%s: cuts do not survive encoding: %v", name, err)
 	}
+}
+
+// checkErasure checks that a person whose pieces are gone is not in the header any more.
+func checkErasure(t testing.TB, name string, raw []byte, m escrow.Message, cuts []ingest.Cut) {
+	t.Helper()
+	template, pieces := ingest.Cutout(raw, cuts)
 	people := append([]escrow.Participant{m.From}, m.To...)
 	for i, p := range people[:min(len(people), 20)] {
 		if slices.ContainsFunc(people[:i], func(q escrow.Participant) bool { return q.ID == p.ID }) {
@@ -216,4 +230,57 @@ func compareHeader(t testing.TB, name string, raw []byte, m escrow.Message, kind
 			}
 		}
 	}
+}
+
+// TestCorporaAgainstEnmime compares with the most tolerant of the libraries: what it finds in real mails must be found here, too.
+func TestCorporaAgainstEnmime(t *testing.T) {
+	const tolerated = 0.01 // of the mails may lack more than a tenth of enmime's words: where tags within words make several of one for it
+	parser := enmime.NewParser(enmime.DisableCharacterDetection(true))
+	for _, corpus := range mailCorpora {
+		t.Run(corpus, func(t *testing.T) {
+			count, failed, poorer, fewer := 0, 0, 0, 0
+			eachCorpusMail(t, corpus, func(name string, raw []byte) {
+				count++
+				e, err := parser.ReadEnvelope(bytes.NewReader(raw))
+				if err != nil {
+					failed++
+					return
+				}
+				m := ingest.ParseMail(raw)
+				said := m.Text
+				for _, a := range m.Attachments {
+					said += "\n" + a.Transcript
+				}
+				have, words := wordsOf(said), wordsOf(e.Text)
+				missing := 0
+				for w := range words {
+					if !have[w] {
+						missing++
+					}
+				}
+				if missing*10 > len(words) && missing > 3 {
+					poorer++
+				}
+				if len(m.Attachments) < len(e.Attachments) {
+					fewer++
+				}
+			})
+			t.Logf("%d mails, enmime failed on %d; here %d lack words, %d lack attachments", count, failed, poorer, fewer)
+			if float64(poorer) > tolerated*float64(count)+float64(failed) {
+				t.Errorf("%d of %d mails lack more than a tenth of the words enmime finds", poorer, count)
+			}
+		})
+	}
+}
+
+// wordsOf returns the ASCII words of a text outside of links; enmime leaves bytes it cannot decode in the others.
+func wordsOf(s string) map[string]bool {
+	words := make(map[string]bool)
+	for _, w := range strings.Fields(strings.ToLower(s)) {
+		w = strings.Trim(w, ".,;:!?()[]<>*\"'-_")
+		if w != "" && strings.Trim(w, "abcdefghijklmnopqrstuvwxyz") == "" {
+			words[w] = true
+		}
+	}
+	return words
 }

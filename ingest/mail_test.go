@@ -435,6 +435,7 @@ func FuzzParseMail(f *testing.F) {
 	f.Add(plainMail(700))
 	f.Add([]byte("From a@b Mon\nFrom : \"a\" <a..b@c>, (x) =?utf-8?b?4oI=?= <d@e>;\nTo: g: a@b, c;\nDate: 1/2/03 4:5 PM PST\n\nbegin 644 x\n#0V%T\nend\n"))
 	f.Add([]byte("Content-Type: multipart/x; boundary*0=a; boundary*1=b\n\n--ab\nContent-Type: message/rfc822\nContent-Transfer-Encoding: base64\n\naGk=\n--ab--\n\xff"))
+	f.Add([]byte("0\nFrom:=?0?q?00\xea0000=C2=8000?=0,0"))
 	f.Add([]byte("Content-Type: text/html; charset=utf-7\r\rM+APw-<p>\x00"))
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		m := ingest.ParseMail(raw)

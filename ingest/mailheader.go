@@ -18,12 +18,13 @@ type mailField struct {
 type mailHeader struct {
 	raw      []byte
 	fields   []mailField
-	envelope span // what follows "From " on an mbox separator line, empty if there is none
-	block    span // the whole block without the empty line
-	body     int  // where the body starts
-	cut      bool // longer than maxHeaderBytes: what follows is body
-	broken   int  // lines that are no header fields
-	unended  bool // no empty line before the body
+	envelope span   // what follows "From " on an mbox separator line, empty if there is none
+	strays   []span // lines that belong to no field
+	block    span   // the whole block without the empty line
+	body     int    // where the body starts
+	cut      bool   // longer than maxHeaderBytes: what follows is body
+	broken   int    // lines that are no header fields
+	unended  bool   // no empty line before the body
 }
 
 // readHeader reads the header block that starts at pos and ends before limit. It accepts what mailers wrote over the years: mbox separators, spaces
@@ -120,6 +121,7 @@ func (h *mailHeader) add(l span) {
 			h.broken++
 		}
 	default:
+		h.strays = append(h.strays, l)
 		h.broken++
 	}
 }

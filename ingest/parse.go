@@ -41,13 +41,14 @@ const (
 	headerConversation = "escrow-conversation"
 	headerTags         = "escrow-tags"
 	headerMeta         = "escrow-meta-"
+	headerImport       = "escrow-import" // the intake's own
 )
 
 // eachMailHeader calls f for every value of the Escrow- headers, with the name in lower case, until it returns an error.
 func eachMailHeader(header map[string][]string, f func(name, value string) error) error {
 	for name, values := range header {
 		lower := strings.ToLower(name)
-		if !strings.HasPrefix(lower, "escrow-") {
+		if !strings.HasPrefix(lower, "escrow-") || lower == headerImport {
 			continue
 		}
 		for _, v := range values {

@@ -7,9 +7,10 @@ import (
 
 // pattern is something a participant is called.
 type pattern struct {
-	who  uint16
-	name bool // a name, which must be whole words; an address counts wherever it stands
-	word bool // a name of one word, which is not looked for inside addresses and host names
+	who   uint16
+	inner bool // an address as VERP and URLs write it, inside another one
+	name  bool // a name, which must be whole words; an address counts wherever it stands
+	word  bool // a name of one word, which is not looked for inside addresses and host names
 }
 
 // patternSet finds many patterns in a text at once, ignoring the case of ASCII letters and taking any white space for one space.
@@ -48,7 +49,7 @@ func (s *patternSet) add(text string, p pattern) {
 
 func isNameRune(r rune) bool { return r >= 'a' && r <= 'z' || r >= 0x80 }
 
-// find calls f for the leftmost longest matches in folded text, without overlap. It gives up after maxSplitWork look-ups.
+// find calls f for every match in folded text, from left to right, the longest first where several start. It gives up after maxSplitWork look-ups.
 func (s *patternSet) find(text []byte, f func(i, j int, p pattern)) {
 	work := 0
 	for i := 0; i+1 < len(text) && work < maxSplitWork; i++ {
@@ -64,8 +65,6 @@ func (s *patternSet) find(text []byte, f func(i, j int, p pattern)) {
 			p, ok := s.byText[string(text[i:i+n])]
 			if ok && (!p.name || standsAlone(text, i, i+n, p.word)) {
 				f(i, i+n, p)
-				i += n - 1
-				break
 			}
 		}
 	}

@@ -140,9 +140,9 @@ func (s *mailSplitter) learn(who uint16, id escrow.Identity, name string) {
 	value := id.Value()
 	if id.Scheme() == "email" {
 		local, domain := value[:strings.LastIndexByte(value, '@')], value[strings.LastIndexByte(value, '@')+1:]
-		for _, form := range [...]string{local + "@" + domain, local + "=" + domain, local + "%40" + domain} {
-			s.patterns.add(form, pattern{who: who})
-		}
+		s.patterns.add(value, pattern{who: who})
+		s.patterns.add(local+"="+domain, pattern{who: who, inner: true})
+		s.patterns.add(local+"%40"+domain, pattern{who: who, inner: true})
 	} else if id.Scheme() != "unknown" {
 		s.patterns.add(value, pattern{who: who, name: true})
 	}
@@ -161,8 +161,11 @@ func (s *mailSplitter) occurrences() {
 		who := s.own[identityOf(mailbox{addr: string(s.h.raw[at.start:at.end])})] // the author, under whatever address, if it is nobody else's
 		s.fill(at, who)
 	}
-	t := newFoldedText(s.h.block.end + len(s.h.fields) + 1)
+	t := newFoldedText(s.h.block.end + len(s.h.fields) + len(s.h.strays) + 1)
 	t.add(s.h.raw, s.h.envelope)
+	for _, l := range s.h.strays {
+		t.add(s.h.raw, l)
+	}
 	for _, f := range s.h.fields {
 		t.add(s.h.raw, f.value)
 	}
@@ -180,12 +183,18 @@ func (s *mailSplitter) free(at span, p pattern, text []byte, i, j int) bool {
 	for k := at.start; k < at.end; k++ {
 		clear = clear && s.paint[k] == 0
 	}
-	return clear || !p.name && !addressByte(text, i-1) && !addressByte(text, j)
+	joins := addressByte
+	if p.inner {
+		joins = wordByteAt
+	}
+	return clear || !p.name && !joins(text, i-1) && !joins(text, j)
 }
 
 func addressByte(b []byte, i int) bool {
-	return i >= 0 && i < len(b) && (isWordByte(b[i]) || strings.IndexByte(".-_+=%@'", b[i]) >= 0)
+	return wordByteAt(b, i) || i >= 0 && i < len(b) && strings.IndexByte(".-_+=%@'", b[i]) >= 0
 }
+
+func wordByteAt(b []byte, i int) bool { return i >= 0 && i < len(b) && isWordByte(b[i]) }
 
 // cuts turns painted runs into cuts.
 func (s *mailSplitter) cuts() []Cut {

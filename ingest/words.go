@@ -3,6 +3,7 @@ package ingest
 import (
 	"bytes"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -40,7 +41,7 @@ func headerText(v []byte, charset string) string {
 	}
 	run.flush(&b)
 	b.WriteString(plainWords(v, charset))
-	return oneLine(strings.TrimSpace(b.String()))
+	return oneLine(b.String())
 }
 
 // plainWords decodes text outside encoded words.
@@ -56,19 +57,19 @@ func plainWords(v []byte, charset string) string {
 	return s
 }
 
-// oneLine replaces control characters by spaces and runs of white space by one.
+// oneLine replaces control characters by spaces and runs of white space by one, and takes white space off both ends.
 func oneLine(s string) string {
 	clean := true
 	for i := 0; i < len(s); i++ {
-		if s[i] < 0x20 || s[i] == 0x7f || s[i] == ' ' && i > 0 && s[i-1] == ' ' {
+		if s[i] < 0x20 || s[i] == 0x7f || s[i] == 0xc2 || s[i] == ' ' && i > 0 && s[i-1] == ' ' { // 0xc2 starts the controls beyond ASCII
 			clean = false
 			break
 		}
 	}
 	if clean {
-		return s
+		return strings.Trim(s, " ")
 	}
-	return strings.Join(strings.FieldsFunc(s, func(r rune) bool { return r <= 0x20 || r == 0x7f }), " ")
+	return strings.Join(strings.FieldsFunc(s, func(r rune) bool { return r == ' ' || unicode.IsControl(r) }), " ")
 }
 
 // encodedWord is one RFC 2047 word: a charset and the decoded bytes.
