@@ -20,14 +20,16 @@ func TestNothingOfAFailedBatchRemains(t *testing.T) {
 	rng := rand.New(rand.NewPCG(7, 8))
 	for _, size := range []int{4, 12} { // fits into the segment; begins another
 		for _, fault := range []vfs.Fault{vfs.Lost, vfs.Short, vfs.Done} {
-			for at := 1; at <= 12; at++ {
+			for n := 2; n <= 25; n++ {
+				at, sticky := n/2, n%2 == 1
 				mem := vfs.NewMem()
 				faulty := vfs.NewFaulty(mem)
 				l := open(t, faulty, cfg)
 				grow(t, l, 1)
 				var told told
-				faulty.Fail(vfs.Plan{At: faulty.Ops() + at, Fault: fault, Err: syscall.ENOSPC})
+				faulty.Fail(vfs.Plan{At: faulty.Ops() + at, Fault: fault, Err: syscall.ENOSPC, Sticky: sticky})
 				l.Append(t.Context(), messages(1, size))
+				faulty.Fail(vfs.Plan{})
 				faulty.After(func(op vfs.Op) {
 					if !op.Changes() {
 						return
@@ -62,7 +64,7 @@ func TestTornEndIsRemoved(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for range 4 { // sound frames, but no commit
+	for range 20 { // more than fits into the segment: sound frames, but no commit
 		f.Write(segment.AppendRecord(nil, []byte("torn"), make([]byte, 300)))
 	}
 	l = open(t, mem, cfg)
