@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"escrow"
@@ -12,6 +13,7 @@ import (
 	"escrow/crypto/keytree"
 	"escrow/crypto/seal"
 	"escrow/events"
+	"escrow/events/chronicle"
 	"escrow/events/natslog"
 )
 
@@ -30,8 +32,8 @@ type Sealer struct {
 	Logger   *slog.Logger
 
 	sequencer *natslog.Sequencer
-	done      uint64 // last stream sequence sealed and acknowledged in this run
-	unpurged  int    // entries acknowledged since the last purge
+	done      atomic.Uint64 // last stream sequence sealed and acknowledged in this run
+	unpurged  int           // entries acknowledged since the last purge
 }
 
 // EventWriter makes event records; *Chronicle is one.
@@ -47,6 +49,8 @@ const (
 	sealWait = 500 * time.Millisecond
 	// purgeEvery is how many sealed entries may stay in the log. A purge rewrites stream state, so it is not worth doing for each batch.
 	purgeEvery = 20_000
+	// drainPatience rounds without an entry say that the log has nothing more to deliver; one alone may only mean that a large entry comes in parts.
+	drainPatience = 3
 )
 
 // Run seals until ctx ends. It returns nil then, and otherwise the error that stopped it: the ledger's writer having failed, or keys that are gone.
@@ -59,17 +63,27 @@ func (s *Sealer) Run(ctx context.Context) error {
 	return nil
 }
 
-// Drain seals everything that is in the log now.
+// Drain seals everything that is in the log now. Entries may be left in the log that a run before acknowledged as incidents and did not purge: they are
+// not delivered again, and no record names their sequence.
 func (s *Sealer) Drain(ctx context.Context) error {
-	for {
+	for empty := 0; empty < drainPatience; empty++ {
 		waiting, err := s.Waiting(ctx)
 		if err != nil || waiting == 0 {
 			return err
 		}
-		if _, err := s.Round(ctx, sealWait); err != nil {
+		n, err := s.Round(ctx, sealWait)
+		if err != nil {
 			return err
 		}
+		if n > 0 {
+			empty = -1
+		}
 	}
+	state, err := s.Log.State(ctx)
+	if err == nil {
+		s.done.Store(max(s.done.Load(), state.Last))
+	}
+	return err
 }
 
 // Waiting returns how many entries are in the log and not in the ledger.
@@ -78,7 +92,7 @@ func (s *Sealer) Waiting(ctx context.Context) (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
-	done := max(s.done, s.Ledger.LastSource()[s.Log.Tag()])
+	done := max(s.done.Load(), s.Ledger.LastSource()[s.Log.Tag()])
 	if state.Msgs == 0 || state.Last <= done {
 		return 0, nil
 	}
@@ -108,9 +122,10 @@ func (s *Sealer) Round(ctx context.Context, wait time.Duration) (int, error) {
 	if s.Sealed != nil {
 		s.Sealed(tags)
 	}
-	s.done = deliveries[len(deliveries)-1].Seq
+	last := deliveries[len(deliveries)-1].Seq
+	s.done.Store(last)
 	s.unpurged += len(deliveries)
-	if err := s.Log.Ack(ctx, s.done); err != nil {
+	if err := s.Log.Ack(ctx, last); err != nil {
 		return 0, err
 	}
 	return len(deliveries), s.purge(ctx, purgeEvery)
@@ -122,7 +137,7 @@ func (s *Sealer) purge(ctx context.Context, worth int) error {
 		return nil
 	}
 	s.unpurged = 0
-	return s.Log.Purge(ctx, s.done)
+	return s.Log.Purge(ctx, s.done.Load())
 }
 
 // start learns from the ledger where each channel stands, and reports a log that is not the one it was.
@@ -134,7 +149,7 @@ func (s *Sealer) start(ctx context.Context) error {
 	tag, sealed := s.Log.Tag(), s.Ledger.LastSource()
 	switch c := natslog.CheckStream(sealed, tag, state.Last); c {
 	case natslog.Recreated, natslog.Rewound:
-		err = s.incident(ctx, events.LogIncident{What: c.String(), Sequence: state.Last, From: state.Last + 1, To: sealed[tag],
+		err = s.incidentOnce(ctx, events.LogIncident{What: c.String(), Sequence: state.Last, From: state.Last + 1, To: sealed[tag],
 			Detail: "the log's storage was replaced, restored from an older copy, or lost its end; entries acknowledged before may be missing"})
 	}
 	s.sequencer = natslog.NewSequencer(s.Ledger.Streams(), s.known)
@@ -158,14 +173,40 @@ func (s *Sealer) known(channel [16]byte, counter uint64) (natslog.Sealed, bool) 
 	return sealed, true
 }
 
-// incident writes an incident to the ledger at once, apart from any batch.
-func (s *Sealer) incident(ctx context.Context, f events.LogIncident) error {
+// incidentOnce writes an incident to the ledger at once, apart from any batch, unless it is there already: a log that stays as it was found is not
+// reported anew at every start.
+func (s *Sealer) incidentOnce(ctx context.Context, f events.LogIncident) error {
+	reported, err := s.reported(ctx, f)
+	if err != nil || reported {
+		return err
+	}
 	e, err := s.incidentEntry(f)
 	if err != nil {
 		return err
 	}
 	_, err = s.Ledger.Append(ctx, []archive.Entry{e})
 	return err
+}
+
+// reported looks for an incident in the ledger.
+func (s *Sealer) reported(ctx context.Context, f events.LogIncident) (found bool, err error) {
+	tag := s.Log.Tag()
+	f.Stream = hex.EncodeToString(tag[:])
+	err = s.Ledger.ScanEvents(ctx, 0, func(rec archive.Record) error {
+		if rec.Header.Kind != archive.KindIncident {
+			return nil
+		}
+		e, err := chronicle.Read(rec)
+		if err != nil {
+			return err
+		}
+		if old, ok := e.Fact.(events.LogIncident); ok && old.What == f.What && old.Stream == f.Stream && old.Sequence == f.Sequence && old.To == f.To {
+			found = true
+			return archive.ErrStop
+		}
+		return nil
+	})
+	return found, err
 }
 
 func (s *Sealer) incidentEntry(f events.LogIncident) (archive.Entry, error) {
@@ -178,9 +219,9 @@ func (s *Sealer) incidentEntry(f events.LogIncident) (archive.Entry, error) {
 // append seals what deliveries hold and appends it. Records are sealed for the number they will have, so when an event was written meanwhile they are
 // sealed again.
 func (s *Sealer) append(ctx context.Context, deliveries []natslog.Delivery) ([][16]byte, error) {
-	plans := make([]plan, 0, len(deliveries))
+	plans, taken := make([]plan, 0, len(deliveries)), make(map[[16]byte]bool, len(deliveries))
 	for i := range deliveries {
-		plans = append(plans, s.plan(&deliveries[i])...)
+		plans = append(plans, s.plan(&deliveries[i], taken)...)
 	}
 	for range sealAttempts {
 		size := s.Ledger.Size()
@@ -206,16 +247,13 @@ type plan struct {
 	late     bool // its counter cannot stand in the ledger, which has gone on already
 }
 
-// plan says what becomes of one delivery: incidents, a message, both or nothing.
-func (s *Sealer) plan(d *natslog.Delivery) []plan {
+// plan says what becomes of one delivery: incidents, a message, both or nothing. taken are the deduplication tags of the messages before it in the batch.
+func (s *Sealer) plan(d *natslog.Delivery, taken map[[16]byte]bool) []plan {
 	v := s.sequencer.Observe(d.Observed())
-	var plans []plan
-	if v.LostFrom != 0 {
-		plans = append(plans, plan{incident: &events.LogIncident{What: "lost", Sequence: d.Seq, From: v.LostFrom, To: v.LostTo,
-			Detail: "these stream sequences are missing from the log's storage"}})
-	}
+	plans := gaps(d, v)
 	note := &events.LogIncident{What: v.Class.String(), Sequence: d.Seq, Channel: hex.EncodeToString(d.Entry.Channel[:]), From: d.Entry.Counter, To: d.Entry.Counter}
 	_, known := s.Ledger.Once(d.Entry.Once)
+	known = known || taken[d.Entry.Once]
 	switch {
 	case v.Class == natslog.Redelivered:
 		return plans
@@ -228,14 +266,29 @@ func (s *Sealer) plan(d *natslog.Delivery) []plan {
 	case v.Class == natslog.Doubled || known:
 		note.What, note.Detail = natslog.Doubled.String(), "the log holds this entry twice; it is archived once"
 		return append(plans, plan{incident: note})
-	case v.Class == natslog.Gap:
-		note.From, note.To, note.Detail = v.From, v.To, "entries with these counters were acknowledged and are missing from the log"
-		return append(plans, plan{incident: note}, plan{delivery: d})
-	case v.Class == natslog.Late:
+	}
+	if d.Entry.Once != ([16]byte{}) {
+		taken[d.Entry.Once] = true
+	}
+	if v.Class == natslog.Late {
 		note.Detail = "an entry that was missing has arrived after all; it follows, without its counter"
 		return append(plans, plan{incident: note}, plan{delivery: d, late: true})
 	}
 	return append(plans, plan{delivery: d})
+}
+
+// gaps reports what is missing before a delivery, whatever becomes of the delivery itself.
+func gaps(d *natslog.Delivery, v natslog.Verdict) []plan {
+	var plans []plan
+	if v.LostFrom != 0 {
+		plans = append(plans, plan{incident: &events.LogIncident{What: "lost", Sequence: d.Seq, From: v.LostFrom, To: v.LostTo,
+			Detail: "these stream sequences are missing from the log's storage"}})
+	}
+	if v.Class == natslog.Gap {
+		plans = append(plans, plan{incident: &events.LogIncident{What: v.Class.String(), Sequence: d.Seq, Channel: hex.EncodeToString(d.Entry.Channel[:]),
+			From: v.From, To: v.To, Detail: "entries with these counters were acknowledged and are missing from the log"}})
+	}
+	return plans
 }
 
 // entries turns plans into ledger entries, in order, sealing on all cores. It returns the deduplication tags of the messages among them.
