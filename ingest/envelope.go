@@ -63,5 +63,8 @@ func parseHeaded(b []byte, head any) ([]byte, error) {
 	if err := d.Decode(head); err != nil {
 		return nil, escrow.Errorf("ingest.Parse", escrow.Corrupt, "read head: %w", err)
 	}
+	if d.InputOffset() != int64(n-4) {
+		return nil, escrow.Errorf("ingest.Parse", escrow.Corrupt, "bytes after the end of the head")
+	}
 	return b[n:], nil
 }

@@ -10,12 +10,14 @@ import (
 	"mime"
 	"strings"
 	"sync"
+	"unicode/utf8"
 
 	"escrow"
 	"escrow/archive"
 	"escrow/crypto/keytree"
 	"escrow/crypto/seal"
 	"escrow/events/natslog"
+	"escrow/retention"
 )
 
 // Gate decides what the intake takes in: it validates a publish by the publishing contract, recognises what is archived already, and seals what is
@@ -120,10 +122,18 @@ func (e *Entrance) validate(env Envelope) (escrow.Message, error) {
 	}
 	if m.Retention != "" {
 		if _, err := e.Recorder.Schedule.Class(m.Retention); err != nil {
-			return m, escrow.Errorf("ingest.Admit", escrow.Invalid, "retention: %w", err)
+			return m, escrow.Errorf("ingest.Admit", escrow.Invalid, "retention: there is no such class; there are %s", classNames(e.Recorder.Schedule))
 		}
 	}
 	return m, nil
+}
+
+func classNames(s retention.Schedule) string {
+	var names []string
+	for _, c := range s.Classes() {
+		names = append(names, c.Name)
+	}
+	return strings.Join(names, ", ")
 }
 
 // contentType returns the media type of a publish in lower case without parameters, or an error of kind Invalid that lists the ones taken.
@@ -133,8 +143,8 @@ func contentType(h map[string][]string) (string, error) {
 		return TypeJSON, nil
 	}
 	t, params, err := mime.ParseMediaType(value)
-	if err == nil && params["charset"] != "" && t == TypeJSON && !strings.EqualFold(params["charset"], "utf-8") {
-		return "", escrow.Errorf("ingest.Admit", escrow.Invalid, "Content-Type: JSON must be in UTF-8")
+	if err == nil && params["charset"] != "" && t != TypeMail && !strings.EqualFold(params["charset"], "utf-8") {
+		return "", escrow.Errorf("ingest.Admit", escrow.Invalid, "Content-Type: JSON must be in UTF-8; leave charset out")
 	}
 	switch {
 	case err == nil && (t == TypeJSON || t == TypeMail || t == TypeCloudEvent):
@@ -177,6 +187,8 @@ func dedupID(env Envelope, m escrow.Message, header string) (string, error) {
 	switch {
 	case len(header) > MaxDedupBytes:
 		return "", escrow.Errorf("ingest.Admit", escrow.Invalid, "Nats-Msg-Id: has %d bytes, at most %d are taken", len(header), MaxDedupBytes)
+	case !utf8.ValidString(header):
+		return "", escrow.Errorf("ingest.Admit", escrow.Invalid, "Nats-Msg-Id: is not valid UTF-8; encode it as UTF-8")
 	case header != "":
 		return header, nil
 	case env.ContentType == TypeMail:
