@@ -62,7 +62,8 @@ type Pipeline struct {
 	Index     Index
 	Logger    *slog.Logger
 
-	mu      sync.Mutex // one destruction at a time
+	mu      sync.Mutex // one destruction at a time; guards owed
+	owed    []uint32   // leaves of index files that are gone, whose keys could not be destroyed yet
 	applied sync.Mutex // guards changed
 	changed chan struct{}
 }
@@ -81,6 +82,7 @@ func (p *Pipeline) Erase(ctx context.Context, o Order) (Outcome, error) {
 	if err != nil {
 		return Outcome{}, err
 	}
+	ctx = context.WithoutCancel(ctx) // who asked may go away; what is ordered is carried out
 	out := Outcome{Seq: seq}
 	if err := p.apply(ctx); err != nil {
 		return out, err
@@ -157,11 +159,11 @@ func (p *Pipeline) apply(ctx context.Context) error {
 		tx.SetApplied(size)
 		return nil
 	})
+	p.announce() // after an error as well: the change may have been made, and only the root before it be left
 	if err != nil {
 		return err
 	}
 	p.Logger.Info("key shares destroyed", "shares", len(refs), "epoch", p.Keys.Epoch())
-	p.announce()
 	return nil
 }
 
@@ -208,10 +210,11 @@ func (p *Pipeline) purge(ctx context.Context, out *Outcome) error {
 	if err != nil {
 		return err
 	}
-	if err := p.DestroyFileKeys(dead); err != nil {
+	p.owed = append(p.owed, dead...) // the index names them once only
+	if err := p.DestroyFileKeys(p.owed); err != nil {
 		return err
 	}
-	out.Files = len(dead)
+	out.Files, p.owed = len(p.owed), nil
 	_, err = p.write(ctx, archive.KindPurge, events.IndexPurged{UpTo: upTo, Removed: out.Removed, Redacted: out.Redacted, Files: out.Files})
 	return err
 }
@@ -228,6 +231,19 @@ func (p *Pipeline) DestroyFileKeys(leaves []uint32) error {
 		}
 		return nil
 	})
+}
+
+// DestroyOtherFileKeys destroys the keys of the index files numbered below n, but for those in use, which are in ascending order: what a crash between
+// the end of a file and the destruction of its key left.
+func (p *Pipeline) DestroyOtherFileKeys(n uint32, inUse []uint32) error {
+	var dead []uint32
+	for leaf := range n {
+		_, used := slices.BinarySearch(inUse, leaf)
+		if !used && p.Keys.Alive(keytree.Ref{Kind: keytree.KindIndexFile, Leaf: leaf}) {
+			dead = append(dead, leaf)
+		}
+	}
+	return p.DestroyFileKeys(dead)
 }
 
 // WaitApplied returns when the key state has applied every erasure among the first n records. A reader that meets an erasure in the ledger waits here
