@@ -172,6 +172,7 @@ func (x *Indexer) step(ctx context.Context, n escrow.TreeSize) error {
 	if err := x.Index.Apply(ctx, batch); err != nil {
 		return err
 	}
+	x.removed += len(batch.Delete)
 	x.announce()
 	return nil
 }
@@ -247,7 +248,6 @@ func (x *Indexer) erase(ctx context.Context, rec archive.Record, batch *index.Ba
 	}
 	for seq := range events.Seqs(f.Messages) {
 		batch.Delete = append(batch.Delete, seq)
-		x.removed++
 	}
 	return nil
 }
@@ -270,13 +270,15 @@ func (x *Indexer) again(ctx context.Context, seqs []escrow.Seq) error {
 	for i, d := range slots {
 		if d == nil {
 			batch.Delete = append(batch.Delete, seqs[i])
-			x.removed++
 			continue
 		}
 		batch.Docs = append(batch.Docs, *d)
-		x.redacted++
 	}
-	return x.Index.Apply(ctx, batch)
+	if err := x.Index.Apply(ctx, batch); err != nil {
+		return err
+	}
+	x.removed, x.redacted = x.removed+len(batch.Delete), x.redacted+len(batch.Docs)
+	return nil
 }
 
 // Document returns what the search index keeps of an opened record.

@@ -164,16 +164,16 @@ func (o *Opener) Identities(rec archive.Record) (ids []Identity, highest uint32,
 	return ids, highest, nil
 }
 
-// BodyRefs returns the shares the body of a message record depends on, in any of its slots.
-func (o *Opener) BodyRefs(rec archive.Record) ([]keytree.Ref, error) {
+// BodySlots returns the alternatives that open the body of a message record; each needs all of its shares.
+func (o *Opener) BodySlots(rec archive.Record) ([][]keytree.Ref, error) {
 	sealed, err := o.sealed(rec)
 	if err != nil {
 		return nil, err
 	}
-	return slices.Concat(sealed.Facets()[0].Slots...), nil
+	return sealed.Facets()[0].Slots, nil
 }
 
-// DiesWith reports whether the body of a message record can no longer be opened once the shares of the subjects are gone.
+// DiesWith reports whether the body of a message record can no longer be opened once the shares of the subjects are gone, too.
 func (o *Opener) DiesWith(rec archive.Record, subjects []uint32) (bool, error) {
 	sealed, err := o.sealed(rec)
 	if err != nil {
@@ -183,7 +183,7 @@ func (o *Opener) DiesWith(rec archive.Record, subjects []uint32) (bool, error) {
 		dies := slices.ContainsFunc(refs, func(ref keytree.Ref) bool {
 			return ref.Kind == keytree.KindSubject && slices.Contains(subjects, ref.Leaf)
 		})
-		if !dies {
+		if !dies && o.allAlive(refs) {
 			return false, nil
 		}
 	}

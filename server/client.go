@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 
@@ -95,7 +96,10 @@ func call[Answer any](ctx context.Context, c *Client, verb string, req any) (ans
 func remote(d *json.Decoder, status string) error {
 	var p problemDetails
 	if err := d.Decode(&p); err != nil || p.Kind == "" {
-		return escrow.Errorf("server.Client", escrow.Internal, "the server answered %s", status)
+		return escrow.Errorf("server.Client", escrow.Unavailable, "something else than an archive answered %s", status)
 	}
-	return escrow.Errorf("server", escrow.ParseKind(p.Kind), "%s", p.Detail)
+	if p.Op == "" {
+		p.Op = "server"
+	}
+	return &escrow.Error{Op: p.Op, Kind: escrow.ParseKind(p.Kind), Record: p.Record, Err: errors.New(p.Detail)}
 }

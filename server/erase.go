@@ -31,6 +31,10 @@ func (a *Archive) Erase(ctx context.Context, req EraseRequest) (EraseAnswer, err
 		return EraseAnswer{}, escrow.Errorf("server.Erase", escrow.Invalid,
 			"the basis is a short code such as %q and the case a reference of letters, digits and ._/- : both stay in the ledger for ever, so neither may hold personal data", defaultBasis)
 	}
+	// An erasure ordered before that a full disk stopped half-way is completed first: the index waits for it.
+	if err := t.Disposal.Resume(ctx); err != nil {
+		return EraseAnswer{}, err
+	}
 	// The index finds the messages, so it has to know all of them; an erasure waits as long as that takes.
 	if err := t.Indexer.Follow(ctx, t.Ledger.Size()); err != nil {
 		return EraseAnswer{}, err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/subtle"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 
@@ -25,6 +26,9 @@ func Handler(api API, token string) http.Handler {
 	route(mux, "reindex", api.Reindex)
 	route(mux, "status", api.Status)
 	route(mux, "platform", api.SetPlatform)
+	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
+		problem(w, escrow.Errorf("server", escrow.NotFound, "there is no such request; requests are POST /v1/<verb>"))
+	})
 	return authorised(mux, token)
 }
 
@@ -63,19 +67,25 @@ func route[Req, Answer any](mux *http.ServeMux, verb string, f func(context.Cont
 	})
 }
 
-// problemDetails is RFC 9457 with our kind.
+// problemDetails is RFC 9457 with what makes our error again at the other end.
 type problemDetails struct {
-	Title  string `json:"title"`
-	Status int    `json:"status"`
-	Detail string `json:"detail"`
-	Kind   string `json:"kind"`
+	Title  string      `json:"title"`
+	Status int         `json:"status"`
+	Detail string      `json:"detail"`
+	Kind   string      `json:"kind"`
+	Op     string      `json:"op,omitempty"`
+	Record *escrow.Seq `json:"record,omitempty"`
 }
 
 func problem(w http.ResponseWriter, err error) {
 	kind := escrow.KindOf(err)
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(status(kind))
-	_ = json.NewEncoder(w).Encode(problemDetails{Title: kind.String(), Status: status(kind), Detail: err.Error(), Kind: kind.String()})
+	p := problemDetails{Title: kind.String(), Status: status(kind), Detail: err.Error(), Kind: kind.String()}
+	if e, ok := errors.AsType[*escrow.Error](err); ok && e.Error() == err.Error() && e.Err != nil {
+		p.Op, p.Record, p.Detail = e.Op, e.Record, e.Err.Error()
+	}
+	_ = json.NewEncoder(w).Encode(p) // as above
 }
 
 // status maps a kind of failure to an HTTP status (RFC 9110).

@@ -38,6 +38,7 @@ func (a *Archive) Search(ctx context.Context, req SearchRequest) (SearchAnswer, 
 	if req.Limit == 0 {
 		req.Limit = defaultHits
 	}
+	size := t.Ledger.Size() // what arrives while it searches does not make the answer incomplete
 	if _, err := t.catchUp(ctx, indexPatience); err != nil {
 		return SearchAnswer{}, err
 	}
@@ -47,7 +48,7 @@ func (a *Archive) Search(ctx context.Context, req SearchRequest) (SearchAnswer, 
 	if err != nil {
 		return SearchAnswer{}, err
 	}
-	answer := SearchAnswer{Query: q.String(), Count: res.Total, AsOf: t.Ledger.Size(), Position: res.Position, Partial: res.Partial, Hits: []Hit{}}
+	answer := SearchAnswer{Query: q.String(), Count: res.Total, AsOf: max(size, res.Position), Position: res.Position, Partial: res.Partial, Hits: []Hit{}}
 	answer.Complete = answer.Position >= answer.AsOf
 	for _, h := range res.Hits {
 		hit, ok, err := t.hit(h.Seq, q)

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"encoding/json"
+	"slices"
 
 	"escrow"
 	"escrow/archive"
@@ -75,9 +76,9 @@ func shown(o ingest.Opened, original bool) *ShownMessage {
 	return s
 }
 
-// erasedBy finds the event that ordered the erasure of a record, nil if none did (its retention day is over).
+// erasedBy finds the event with which the last way to open a record was gone, nil if none ordered it (its retention day is over).
 func (t *Tenant) erasedBy(ctx context.Context, rec archive.Record) (*escrow.Seq, error) {
-	refs, err := t.Opener.BodyRefs(rec)
+	slots, err := t.Opener.BodySlots(rec)
 	if err != nil {
 		return nil, err
 	}
@@ -90,34 +91,31 @@ func (t *Tenant) erasedBy(ctx context.Context, rec archive.Record) (*escrow.Seq,
 		if err != nil {
 			return err
 		}
-		if f, ok := e.Fact.(events.ErasureExecuted); ok && orders(f, refs) {
-			found = &event.Seq
-			return archive.ErrStop
+		if f, ok := e.Fact.(events.ErasureExecuted); ok {
+			slots = slices.DeleteFunc(slots, func(refs []keytree.Ref) bool { return orders(f, refs) })
 		}
-		return nil
+		if len(slots) > 0 {
+			return nil
+		}
+		found = &event.Seq
+		return archive.ErrStop
 	})
 	return found, err
 }
 
 // orders reports whether an erasure destroys one of the shares.
 func orders(f events.ErasureExecuted, refs []keytree.Ref) bool {
-	for _, ref := range refs {
+	return slices.ContainsFunc(refs, func(ref keytree.Ref) bool {
 		switch ref.Kind {
 		case keytree.KindSubject:
-			for _, leaf := range f.Subjects {
-				if leaf == ref.Leaf {
-					return true
-				}
-			}
+			return slices.Contains(f.Subjects, ref.Leaf)
 		case keytree.KindMessage:
-			for _, r := range f.Messages {
-				if r.From <= escrow.Seq(ref.Leaf) && escrow.Seq(ref.Leaf) <= r.To {
-					return true
-				}
-			}
+			return slices.ContainsFunc(f.Messages, func(r events.SeqRange) bool {
+				return r.From <= escrow.Seq(ref.Leaf) && escrow.Seq(ref.Leaf) <= r.To
+			})
 		}
-	}
-	return false
+		return false
+	})
 }
 
 // Proof implements API.

@@ -77,24 +77,39 @@ func (v *VerifyAnswer) find(place, kind, text string) {
 type audit struct {
 	tenant   *Tenant
 	answer   *VerifyAnswer
+	read     escrow.TreeSize // events among the first so many records are read
+	erasure  escrow.TreeSize // how many records there were with the last erasure read
 	subjects map[uint32]bool
 	messages []events.SeqRange
 }
 
 func (v *audit) run(ctx context.Context) error {
-	err := v.tenant.Ledger.ScanEvents(ctx, 0, func(rec archive.Record) error {
+	if err := v.events(ctx); err != nil {
+		return err
+	}
+	return v.tenant.Ledger.Scan(ctx, 0, func(rec archive.Record) error {
+		if rec.Header.Kind != archive.KindMessage {
+			return nil
+		}
+		return v.message(ctx, rec)
+	})
+}
+
+// events reads the events that were not read yet, and waits until the erasures among them are carried out.
+func (v *audit) events(ctx context.Context) error {
+	size := v.tenant.Ledger.Size()
+	err := v.tenant.Ledger.ScanEvents(ctx, escrow.Seq(v.read), func(rec archive.Record) error {
+		if escrow.TreeSize(rec.Seq) >= size {
+			return archive.ErrStop
+		}
 		v.event(rec)
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	return v.tenant.Ledger.Scan(ctx, 0, func(rec archive.Record) error {
-		if rec.Header.Kind == archive.KindMessage {
-			v.message(rec)
-		}
-		return nil
-	})
+	v.read = size
+	return v.tenant.Disposal.WaitApplied(ctx, v.erasure)
 }
 
 func (v *audit) event(rec archive.Record) {
@@ -106,6 +121,7 @@ func (v *audit) event(rec archive.Record) {
 	}
 	switch f := e.Fact.(type) {
 	case events.ErasureExecuted:
+		v.erasure = escrow.TreeSize(rec.Seq) + 1
 		for _, leaf := range f.Subjects {
 			v.subjects[leaf] = true
 		}
@@ -115,9 +131,15 @@ func (v *audit) event(rec archive.Record) {
 	}
 }
 
-func (v *audit) message(rec archive.Record) {
+func (v *audit) message(ctx context.Context, rec archive.Record) error {
 	v.answer.Messages++
 	c, err := v.tenant.Opener.Audit(rec, v.ordered)
+	if err != nil && v.tenant.Ledger.Size() > v.read { // an erasure since may explain it
+		if err := v.events(ctx); err != nil {
+			return err
+		}
+		c, err = v.tenant.Opener.Audit(rec, v.ordered)
+	}
 	switch {
 	case err != nil:
 		v.fault(rec.Seq, err)
@@ -129,6 +151,7 @@ func (v *audit) message(rec archive.Record) {
 	default:
 		v.answer.Present++
 	}
+	return nil
 }
 
 // ordered reports whether the ledger, or the calendar, orders the destruction of a share.
