@@ -35,8 +35,10 @@ func (a *app) importCommand() *cobra.Command {
 		}
 		defer walker.Close()
 		report, err := a.importFrom(c.Context(), walker, escrow.Channel(channel))
-		if perr := a.print(report, func(w io.Writer) error { return report.WriteText(w) }); perr != nil {
-			return perr
+		if err == nil || report.Read > 0 {
+			if perr := a.print(report, func(w io.Writer) error { return report.WriteText(w) }); perr != nil {
+				return perr
+			}
 		}
 		switch {
 		case err != nil && c.Context().Err() != nil:

@@ -2,8 +2,10 @@ package main
 
 import (
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 
 	"escrow"
@@ -101,13 +103,31 @@ func (a *app) lock() (io.Closer, error) {
 	return l, err
 }
 
-// foundTenant creates keys and ledger of a tenant and writes the first record. What a crash left half-made is removed first: nothing was archived in it.
+// founding is where a tenant is made before it gets its name, which no tenant can have.
+const founding escrow.Tenant = ".founding"
+
+// foundTenant creates keys and ledger of a tenant, complete before they get their place. It never touches what is at that place: an archive whose
+// configuration was lost is still an archive.
 func (a *app) foundTenant(c *cobra.Command, cfg config, tenant escrow.Tenant) (vkey string, err error) {
 	dir := a.path("tenants", string(tenant))
-	if err := os.RemoveAll(dir); err != nil {
+	if _, err := a.fs.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
+		return "", escrow.Errorf("escrow", escrow.Conflict, "%s exists and %s does not name it; restore the configuration, or move the folder away", dir, a.path("escrow.json"))
+	}
+	if err := os.RemoveAll(a.path("tenants", string(founding))); err != nil {
 		return "", escrow.Errorf("escrow", escrow.Unavailable, "clear what an interrupted init left: %w", err)
 	}
-	for _, d := range []string{a.keysDir(tenant), a.ledgerDir(tenant), a.indexDir(tenant)} {
+	if vkey, err = a.makeTenant(c, cfg, tenant); err != nil {
+		return "", err
+	}
+	if err := a.fs.Rename(a.path("tenants", string(founding)), dir); err != nil {
+		return "", escrow.Errorf("escrow", escrow.Unavailable, "give the new tenant its place: %w", err)
+	}
+	return vkey, a.fs.SyncDir(a.path("tenants"))
+}
+
+// makeTenant creates keys and ledger of a tenant in the founding place and writes the first record.
+func (a *app) makeTenant(c *cobra.Command, cfg config, tenant escrow.Tenant) (vkey string, err error) {
+	for _, d := range []string{a.keysDir(founding), a.ledgerDir(founding), a.indexDir(founding)} {
 		if err := a.fs.MkdirAll(d, 0o700); err != nil {
 			return "", escrow.Errorf("escrow", escrow.Unavailable, "create %s: %w", d, err)
 		}
@@ -116,7 +136,7 @@ func (a *app) foundTenant(c *cobra.Command, cfg config, tenant escrow.Tenant) (v
 	if err != nil {
 		return "", err
 	}
-	keys, err := keystate.Create(a.fs, a.keysDir(tenant), a.rand, keyset)
+	keys, err := keystate.Create(a.fs, a.keysDir(founding), a.rand, keyset)
 	if err != nil {
 		return "", err
 	}
@@ -125,7 +145,7 @@ func (a *app) foundTenant(c *cobra.Command, cfg config, tenant escrow.Tenant) (v
 	if err != nil {
 		return "", err
 	}
-	ledger, err := archive.Open(c.Context(), a.fs, a.ledgerDir(tenant), a.ledgerConfig(cfg, tenant, signer))
+	ledger, err := archive.Open(c.Context(), a.fs, a.ledgerDir(founding), a.ledgerConfig(cfg, tenant, signer))
 	if err != nil {
 		return "", err
 	}

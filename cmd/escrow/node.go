@@ -228,6 +228,7 @@ func (n *node) openDirectory(ctx context.Context, t *tenantNode) (err error) {
 func (n *node) openIndex(ctx context.Context, t *tenantNode) (err error) {
 	leaves, dir := &indexLeaves{keys: t.Keys}, n.app.indexDir(t.Name)
 	cfg := bleveindex.Config{Rand: n.app.rand, Now: n.app.now, Logger: n.log}
+	given := t.Keys.IndexLeaves()
 	t.Index, err = bleveindex.Open(ctx, dir, leaves, cfg)
 	switch escrow.KindOf(err) {
 	case escrow.Erased, escrow.Corrupt, escrow.Forged:
@@ -243,6 +244,13 @@ func (n *node) openIndex(ctx context.Context, t *tenantNode) (err error) {
 	n.onClose(t.Index.Close)
 	t.Indexer = &ingest.Indexer{Ledger: t.Ledger, Opener: t.Opener, Index: t.Index, Schedule: t.Schedule, Erasures: t.Disposal, Logger: n.log}
 	t.Disposal.Index = t.Indexer
+	inUse, err := t.Index.Leaves(ctx)
+	if err != nil {
+		return err
+	}
+	if err := t.Disposal.DestroyOtherFileKeys(given, inUse); err != nil {
+		return err
+	}
 	_, err = t.Disposal.Complete(ctx)
 	return err
 }

@@ -31,7 +31,7 @@ func (a *app) seedPath(name string) string { return a.path("credentials", name+"
 func (a *app) loadPlatforms() ([]natslog.Platform, error) {
 	b, err := vfs.ReadFile(a.fs, a.platformsPath(), maxPlatformsBytes)
 	if escrow.KindOf(err) == escrow.NotFound {
-		return nil, nil
+		return []natslog.Platform{}, nil
 	}
 	if err != nil {
 		return nil, escrow.Errorf("escrow", escrow.Unavailable, "read the platforms: %w", err)
@@ -156,19 +156,27 @@ func (a *app) platformCommand() *cobra.Command {
 		return a.setPlatform(c, server.PlatformRequest{Name: names[0], Remove: true})
 	}
 	c.AddCommand(add, list, remove)
-	return c
+	return group(c)
 }
 
 func (a *app) addPlatform(c *cobra.Command, name string, tenant escrow.Tenant, channels []string) error {
 	req := server.PlatformRequest{Name: name}
 	for _, channel := range channels {
+		if c := escrow.Channel(channel); channel != "*" && c.Check() != nil {
+			return c.Check()
+		}
 		req.Publish = append(req.Publish, events.InSubject(tenant, escrow.Channel(channel)))
 	}
-	public, err := a.makeSeed(name)
+	list, err := a.loadPlatforms()
 	if err != nil {
 		return err
 	}
-	req.NKey = public
+	if slices.ContainsFunc(list, func(p natslog.Platform) bool { return p.Name == name }) {
+		return escrow.Errorf("escrow", escrow.Conflict, "there is a platform %q already; remove it first to give it new credentials", name)
+	}
+	if req.NKey, err = a.makeSeed(name); err != nil {
+		return err
+	}
 	if err := a.setPlatform(c, req); err != nil {
 		return err
 	}

@@ -129,7 +129,19 @@ func (a *app) command() *cobra.Command {
 		a.demoCommand(), a.initCommand(), a.serveCommand(), a.importCommand(), a.searchCommand(), a.showCommand(), a.proofCommand(), a.subjectCommand(),
 		a.eraseCommand(), a.verifyCommand(), a.reindexCommand(), a.statusCommand(), a.platformCommand(), a.benchCommand(), a.versionCommand(),
 	)
-	return root
+	return group(root)
+}
+
+// group makes a command that only has others below it say so, instead of taking any word for a question about itself.
+func group(c *cobra.Command) *cobra.Command {
+	c.Args = cobra.ArbitraryArgs
+	c.RunE = func(c *cobra.Command, got []string) error {
+		if len(got) > 0 {
+			return usage("there is no command %q (see %s --help)", c.CommandPath()+" "+got[0], c.CommandPath())
+		}
+		return c.Help()
+	}
+	return c
 }
 
 func defaultDir() string {
@@ -193,6 +205,7 @@ func oneLine(s string) string {
 
 // clean replaces control characters other than line ends and tabs.
 func clean(s string) string {
+	s = strings.ReplaceAll(s, "\r\n", "\n")
 	return strings.Map(func(r rune) rune {
 		if r < 0x20 && r != '\n' && r != '\t' || r >= 0x7f && r < 0xa0 || r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069 {
 			return '\uFFFD'

@@ -29,9 +29,8 @@ func (a *app) showCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if original && !a.json && answer.Message != nil {
-				_, err := a.out.Write(answer.Message.Original)
-				return err
+			if original && !a.json {
+				return a.writeOriginal(answer)
 			}
 			if err := a.print(answer, func(w io.Writer) error { return printRecord(w, answer) }); err != nil {
 				return err
@@ -43,6 +42,18 @@ func (a *app) showCommand() *cobra.Command {
 		})
 	}
 	return c
+}
+
+// writeOriginal writes nothing but the bytes, or nothing at all.
+func (a *app) writeOriginal(answer server.ShowAnswer) error {
+	switch {
+	case answer.State == "erased":
+		return escrow.Errorf("escrow", escrow.Erased, "record %d was erased; its original bytes can no longer be read by anybody", answer.ID)
+	case answer.Message == nil:
+		return escrow.Errorf("escrow", escrow.NotFound, "record %d is an event of the archive (%s) and has no original bytes", answer.ID, answer.Kind)
+	}
+	_, err := a.out.Write(answer.Message.Original)
+	return err
 }
 
 func parseSeq(s string) (escrow.Seq, error) {
@@ -147,7 +158,7 @@ func (a *app) subjectCommand() *cobra.Command {
 		})
 	}
 	c.AddCommand(show)
-	return c
+	return group(c)
 }
 
 func printSubject(w io.Writer, s server.SubjectAnswer) error {
