@@ -3,6 +3,7 @@ package archive
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"log/slog"
 	"os"
 	"sync/atomic"
@@ -315,7 +316,7 @@ func (l *Ledger) writeCheckpoint(signed []byte, durable bool) error {
 		return vfs.WriteFileAtomic(l.fsys, name, signed, 0o600)
 	}
 	tmp := name + ".tmp"
-	f, err := l.fsys.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	f, err := l.createFresh(tmp)
 	if err != nil {
 		return unavailable("archive.Checkpoint", "%w", err)
 	}
@@ -327,6 +328,20 @@ func (l *Ledger) writeCheckpoint(signed []byte, durable bool) error {
 		return unavailable("archive.Checkpoint", "%w", err)
 	}
 	return nil
+}
+
+// createFresh creates a file that was never there before. What an attempt that failed left is removed and not written over: after a power cut its
+// content could be found under the final name, since nothing is synced.
+func (l *Ledger) createFresh(name string) (vfs.File, error) {
+	const flag = os.O_WRONLY | os.O_CREATE | os.O_EXCL
+	f, err := l.fsys.OpenFile(name, flag, 0o600)
+	if !errors.Is(err, fs.ErrExist) {
+		return f, err
+	}
+	if err := l.fsys.Remove(name); err != nil {
+		return nil, err
+	}
+	return l.fsys.OpenFile(name, flag, 0o600)
 }
 
 // settleCheckpoint makes the newest checkpoint durable.
