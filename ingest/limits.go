@@ -38,8 +38,8 @@ const (
 	// maxParameters bounds the parameters of one MIME header field.
 	maxParameters = 64
 
-	// maxSplitWork bounds the look-ups Split spends on finding identities outside the address fields, so that a header made of near misses costs
-	// a second at most. What is left when it runs out stays with the body.
+	// maxSplitWork bounds what Split spends, in look-ups and bytes compared, on finding identities outside the address fields, so that a header made of
+	// near misses costs a second at most. What is left when it runs out stays with the body.
 	maxSplitWork = 20_000_000
 	// minNameAnywhere is the length from which a display name is looked for in all fields. Shorter ones ("Al", "To") are cut where an address field
 	// shows them to be names.

@@ -382,8 +382,15 @@ func TestParseMailHostile(t *testing.T) {
 	for i := range 20_000 {
 		recipients = append(recipients, fmt.Sprintf("Person %d <p%d@example.org>", i, i))
 	}
+	var lookalikes, nests []string
+	for i := range 480 {
+		lookalikes = append(lookalikes, fmt.Sprintf("%s <p%d@example.org>", strings.Repeat("a", i+3), i))
+		nests = append(nests, "a@a"+strings.Repeat("=a", i/2))
+	}
 	multi := "From: ana@example.org\nContent-Type: multipart/mixed; boundary=b\n\n"
 	for _, tt := range []struct{ name, raw, defect string }{
+		{"names that nearly match", "From: ana@example.org\nTo: " + strings.Join(lookalikes, ",\n ") + "\nX: " + strings.Repeat("a", 800_000) + "\n\nx", ""},
+		{"addresses within addresses", "From: ana@example.org\nTo: " + strings.Join(nests, ",\n ") + "\nX: " + strings.Repeat("a=", 400_000) + "\n\nx", ""},
 		{"nested multiparts", nested(10_000), "nested deeper than 50 levels"},
 		{"nested mails", strings.Repeat("Content-Type: message/rfc822\n\n", 100_000) + "x", "nested deeper than 50 levels"},
 		{"many parts", multi + strings.Repeat("--b\n\nx\n", 200_000), "more than 5000 parts"},

@@ -49,8 +49,9 @@ func (s *patternSet) add(text string, p pattern) {
 
 func isNameRune(r rune) bool { return r >= 'a' && r <= 'z' || r >= 0x80 }
 
-// find calls f for every match in folded text, from left to right, the longest first where several start. It gives up after maxSplitWork look-ups.
+// find calls f for every match in folded text, from left to right, the longest first where several start. It gives up when maxSplitWork is spent.
 func (s *patternSet) find(text []byte, f func(i, j int, p pattern)) {
+	const hashedAtOnce = 32 // bytes
 	work := 0
 	for i := 0; i+1 < len(text) && work < maxSplitWork; i++ {
 		bit := int(text[i])<<8 | int(text[i+1])
@@ -58,12 +59,13 @@ func (s *patternSet) find(text []byte, f func(i, j int, p pattern)) {
 			continue
 		}
 		for _, n := range s.lengths[[2]byte{text[i], text[i+1]}] {
-			work++
+			work += 1 + n/hashedAtOnce
 			if i+n > len(text) {
 				continue
 			}
 			p, ok := s.byText[string(text[i:i+n])]
 			if ok && (!p.name || standsAlone(text, i, i+n, p.word)) {
+				work += n
 				f(i, i+n, p)
 			}
 		}
