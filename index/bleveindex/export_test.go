@@ -11,3 +11,21 @@ func WithoutSealing() (restore func()) {
 	bleve.WriterHook, bleve.ReaderHook = nil, nil
 	return func() { bleve.WriterHook, bleve.ReaderHook = process.writer, process.reader }
 }
+
+// SealExample returns the file id of leaf 7 with a salt of a0, a1 … af in the index 00112233445566ff, and two chunks sealed under a share of 32 times 05.
+func SealExample(first, second []byte) (id string, chunks [][]byte, err error) {
+	f := fileID{index: "00112233445566ff", leaf: 7}
+	for i := range f.salt {
+		f.salt[i] = 0xa0 + byte(i)
+	}
+	share := [32]byte{}
+	for i := range share {
+		share[i] = 5
+	}
+	aead, err := newAEAD(share, f.salt[:])
+	if err != nil {
+		return "", nil, err
+	}
+	s := &sealer{id: f, aead: aead}
+	return f.String(), [][]byte{s.seal(first), s.seal(second)}, nil
+}

@@ -142,3 +142,16 @@ func dictionaryTerms(s *scorch.IndexSnapshot, field, prefix string) (terms []str
 		terms = append(terms, e.Term)
 	}
 }
+
+// Words returns the distinct folded words of a text in ascending order, as Terms and HasTerm know them in the fields "body", "title", "file", "tag" and
+// "meta". What only one person wrote can so be looked for after an erasure. In scripts without spaces these are pairs of characters.
+func Words(text string) []string {
+	var list []string
+	for _, w := range splitWords(nil, text) {
+		if !w.single || w.lone {
+			list = append(list, w.exact)
+		}
+	}
+	slices.Sort(list)
+	return slices.Compact(list)
+}
