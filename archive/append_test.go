@@ -413,7 +413,7 @@ func TestScanEnds(t *testing.T) {
 func TestReadersAndOneAppender(t *testing.T) {
 	cfg := config(t)
 	l := open(t, osIn(t), cfg)
-	const n = 400
+	const n = 200
 	var wait sync.WaitGroup
 	done := make(chan struct{})
 	read := func(fn func(size int) error) {

@@ -1,11 +1,9 @@
 package archive
 
 import (
-	"math/bits"
+	"crypto/sha256"
 
 	"golang.org/x/mod/sumdb/tlog"
-
-	"escrow"
 )
 
 // spine is the right edge of the tree: the roots of the complete subtrees the leaves so far fall into, largest first. It is all that is needed to add
@@ -50,32 +48,11 @@ func (s *spine) root() tlog.Hash {
 	return root
 }
 
-// emptyRoot returns the root of the tree without leaves: SHA-256 of nothing.
-func emptyRoot() tlog.Hash {
-	root, err := tlog.TreeHash(0, nil)
-	if err != nil {
-		panic(err) // reads nothing, so cannot fail
-	}
-	return root
-}
+// emptyRoot returns the root of the tree without leaves: SHA-256 of nothing (RFC 6962, section 2.1).
+func emptyRoot() tlog.Hash { return sha256.Sum256(nil) }
 
 func (s *spine) clone() spine {
 	return spine{size: s.size, roots: append(make([]tlog.Hash, 0, len(s.roots)+2), s.roots...)}
-}
-
-// loadSpine reads the right edge of a tree from its stored hashes.
-func loadSpine(size escrow.TreeSize, r tlog.HashReader) (spine, error) {
-	s := spine{size: uint64(size)}
-	var at []int64
-	for lo, rest := int64(0), uint64(size); rest > 0; {
-		level := bits.Len64(rest) - 1
-		at = append(at, tlog.StoredHashIndex(level, lo>>level))
-		lo += 1 << level
-		rest -= 1 << level
-	}
-	roots, err := r.ReadHashes(at)
-	s.roots = roots
-	return s, err
 }
 
 // storedHashes returns the number of hashes in storage for the first n leaves; the next one is that of leaf n.
