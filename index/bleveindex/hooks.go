@@ -72,12 +72,11 @@ func (h *hooks) writer(path []byte) (id string, process func([]byte) []byte, err
 	if err != nil {
 		return "", nil, err
 	}
-	s, err := p.sealer(string(path))
+	id, process, err = p.writer(string(path))
 	if err != nil {
 		p.note(err)
-		return "", nil, err
 	}
-	return s.id.String(), s.seal, nil
+	return id, process, err
 }
 
 // reader is the engine's ReaderHook. Only segments in memory, which have neither name nor path, are in clear.
@@ -89,7 +88,7 @@ func (h *hooks) reader(id string, path []byte) (func([]byte) ([]byte, error), er
 	if err != nil {
 		return nil, err
 	}
-	open, err := p.opener(id)
+	open, err := p.reader(id, string(path))
 	if err != nil {
 		p.hurt(err)
 		return nil, err

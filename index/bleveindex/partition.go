@@ -38,7 +38,8 @@ type partition struct {
 	alarm   chan struct{}      // closed when failure is set
 	damage  error              // first error of reading; it stays
 	files   map[string]*sealer // sealers of segments written since the partition was opened, by path
-	meta    *uint32            // leaf of the engine's table of contents, one for as long as the partition is open
+	// contents names the key of the engine's table of contents, one for as long as the partition exists.
+	contents *fileID
 }
 
 func newPartition(name, dir string, keys *fileKeys, log *slog.Logger) *partition {
@@ -190,43 +191,61 @@ func (p *partition) internal(key []byte) ([]byte, error) {
 	return s.GetInternal(key)
 }
 
-// sealer returns what seals the file at path. The engine asks twice for a file that it finds must be rewritten while it is written; the second
-// question gets the answer to the first, so that no leaf is wasted.
-func (p *partition) sealer(path string) (*sealer, error) {
+// writer returns what seals the file at path, and under which id. The engine asks twice for a file that it finds must be rewritten while it is written;
+// the second question gets the answer to the first, so that no leaf is wasted.
+func (p *partition) writer(path string) (id string, process func([]byte) []byte, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if filepath.Ext(path) != segmentSuffix {
-		return p.metaSealer()
+		return p.contentsWriter()
 	}
 	if s := p.files[path]; s != nil && !s.used() {
-		return s, nil
+		return s.id.String(), s.seal, nil
 	}
 	s, err := p.keys.sealer()
-	if err == nil {
-		p.files[path] = s
+	if err != nil {
+		return "", nil, err
 	}
-	return s, err
+	p.files[path] = s
+	return s.id.String(), s.seal, nil
 }
 
 const segmentSuffix = ".zap"
 
-// metaSealer seals the table of contents: it is rewritten with every batch, holds no word of anyone, and so shares one leaf.
-func (p *partition) metaSealer() (*sealer, error) {
-	if p.meta == nil {
+// contentsWriter seals the engine's table of contents, which is rewritten with every batch and holds no word of anyone. It has one key for as long as the
+// partition exists, because the engine, after it was opened, may write a snapshot again over the old one and leave values in it that it does not
+// write again: under a new key they could not be read any more.
+func (p *partition) contentsWriter() (id string, process func([]byte) []byte, err error) {
+	if p.contents == nil {
 		leaf, err := p.keys.next()
 		if err != nil {
-			return nil, err
+			return "", nil, err
 		}
-		p.meta = &leaf
+		s, err := p.keys.sealerFor(leaf)
+		if err != nil {
+			return "", nil, err
+		}
+		p.contents = &s.id
 	}
-	return p.keys.sealerFor(*p.meta)
+	aead, err := p.keys.aead(*p.contents)
+	if err != nil {
+		return "", nil, err
+	}
+	return p.contents.String(), func(plain []byte) []byte { return sealContents(aead, p.keys.rand, plain) }, nil
 }
 
-// opener returns what opens the chunks of a file.
-func (p *partition) opener(id string) (func([]byte) ([]byte, error), error) {
+// reader returns what opens the chunks of the file at path.
+func (p *partition) reader(id, path string) (func([]byte) ([]byte, error), error) {
 	aead, err := p.keys.opener(id)
 	if err != nil {
 		return nil, err
+	}
+	open := open
+	if filepath.Ext(path) != segmentSuffix {
+		open = openContents
+		if err := p.meetContents(id); err != nil {
+			return nil, err
+		}
 	}
 	return func(sealed []byte) ([]byte, error) {
 		plain, err := open(aead, sealed)
@@ -235,4 +254,18 @@ func (p *partition) opener(id string) (func([]byte) ([]byte, error), error) {
 		}
 		return plain, err
 	}, nil
+}
+
+// meetContents remembers the key under which the table of contents was found.
+func (p *partition) meetContents(id string) error {
+	f, err := parseFileID(id)
+	if err != nil {
+		return err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.contents == nil {
+		p.contents = &f
+	}
+	return nil
 }

@@ -138,19 +138,20 @@ func (p *partition) deletions() (old []string, segments int, err error) {
 // drain waits until the searches that began before it are over and the engine has removed the replaced files. The engine tidies up when it writes, so
 // it is given something to write.
 func (p *partition) drain(ctx context.Context, replaced []string) error {
-	p.gate.Lock() // nothing to do with it: having got it is the point
+	gone := func(name string) bool { return !p.onDisk(filepath.Join(p.dir, name)) }
+	p.gate.Lock() // whoever gets it knows that nobody searches
+	replaced = slices.DeleteFunc(replaced, gone)
 	p.gate.Unlock()
-	for {
-		if replaced = slices.DeleteFunc(replaced, func(name string) bool { return !p.onDisk(filepath.Join(p.dir, name)) }); len(replaced) == 0 {
-			return nil
-		}
+	for len(replaced) > 0 {
 		if err := p.flush(ctx, bleve.NewBatch()); err != nil {
 			return err
 		}
 		if err := pause(ctx); err != nil {
 			return err
 		}
+		replaced = slices.DeleteFunc(replaced, gone)
 	}
+	return nil
 }
 
 func pause(ctx context.Context) error {
@@ -209,8 +210,8 @@ func (p *partition) beingWritten() []uint32 {
 		}
 		leaves = append(leaves, s.id.leaf)
 	}
-	if p.meta != nil {
-		leaves = append(leaves, *p.meta)
+	if p.contents != nil {
+		leaves = append(leaves, p.contents.leaf)
 	}
 	return leaves
 }

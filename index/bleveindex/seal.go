@@ -9,6 +9,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"strconv"
 	"strings"
@@ -135,4 +136,26 @@ func open(aead cipher.AEAD, sealed []byte) ([]byte, error) {
 		return nil, errForged
 	}
 	return unpack(plain)
+}
+
+// sealContents seals a value of the table of contents as nonce ‖ ciphertext ‖ tag. Its key outlives the process, so the nonce is random: 96 bits, for
+// about ten values a batch.
+func sealContents(aead cipher.AEAD, rand io.Reader, plain []byte) []byte {
+	room := make([]byte, nonceSize, nonceSize+len(plain)+tagSize)
+	if _, err := io.ReadFull(rand, room); err != nil {
+		panic("internal error: no randomness, and the engine takes no error here: " + err.Error())
+	}
+	return aead.Seal(room, room[:nonceSize], plain, nil)
+}
+
+// openContents returns what sealContents sealed.
+func openContents(aead cipher.AEAD, sealed []byte) ([]byte, error) {
+	if len(sealed) < nonceSize+tagSize {
+		return nil, errForged
+	}
+	plain, err := aead.Open(nil, sealed[:nonceSize], sealed[nonceSize:], nil)
+	if err != nil {
+		return nil, errForged
+	}
+	return plain, nil
 }
