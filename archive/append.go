@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -276,17 +277,23 @@ func (l *Ledger) commit(s state, b *batch) {
 	w.end += escrow.Offset(len(b.frames))
 	w.edge, w.commitTime = b.edge, b.commitTime
 	s.size, s.root, s.last, s.end = escrow.TreeSize(b.edge.size), b.root, b.last, w.end
+	var tagged sync.WaitGroup
+	tagged.Go(func() { l.addTags(b) }) // meanwhile; nobody sees them before the state says that the records are there
 	if err := l.signState(&s); err != nil {
 		w.unsigned = true
 		l.cfg.Logger.Error("checkpoint not written; the next append tries again first", slog.Uint64("size", uint64(s.size)), slog.Any("error", err))
 	}
+	tagged.Wait()
+	l.publish(s)
+	b.shrink()
+}
+
+func (l *Ledger) addTags(b *batch) {
 	l.mu.Lock()
+	defer l.mu.Unlock()
 	for i := range b.rows {
 		l.tags.add(b.first+escrow.Seq(i), &b.rows[i])
 	}
-	l.mu.Unlock()
-	l.publish(s)
-	b.shrink()
 }
 
 // publish shows a new state to readers and wakes those who wait for it.

@@ -157,7 +157,7 @@ func (l *Ledger) Once(tag [16]byte) (escrow.Seq, bool) {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	seq, ok := l.tags.once[tag]
-	return seq, ok
+	return seq, ok && escrow.TreeSize(seq) < l.state.size
 }
 
 // Stream returns the highest counter of a channel in the ledger.
@@ -191,7 +191,7 @@ func (l *Ledger) Find(tag [16]byte, counter uint64) (escrow.Seq, bool, error) {
 		return 0, false, nil
 	}
 	seq, ok := t.find(counter)
-	return seq, ok, nil
+	return seq, ok && escrow.TreeSize(seq) < l.state.size, nil
 }
 
 // LastSource returns the highest log sequence sealed from every log stream.
