@@ -103,29 +103,38 @@ func (e *Entrance) envelope(a *natslog.Arrival) (Envelope, error) {
 	if env.ContentType, err = contentType(a.Header); err != nil {
 		return Envelope{}, err
 	}
-	m, err := e.validate(env)
+	id, err := e.validate(env)
 	if err != nil {
 		return Envelope{}, err
 	}
-	env.ID, err = dedupID(env, m, first(a.Header, "Nats-Msg-Id"))
+	env.ID, err = dedupID(env, id, first(a.Header, "Nats-Msg-Id"))
 	return env, err
 }
 
-// validate parses what can be refused. Raw mail is never refused for its content: it is archived whole, and the Message returned is empty.
-func (e *Entrance) validate(env Envelope) (escrow.Message, error) {
+// validate parses what can be refused and returns the id under which the publisher knows the message: that of the body, or for a CloudEvent its source
+// and id. Raw mail is never refused for its content, because it is archived whole, and has no such id.
+func (e *Entrance) validate(env Envelope) (string, error) {
 	if env.ContentType == TypeMail {
-		return escrow.Message{}, checkMailHeaders(env.Header)
+		return "", checkMailHeaders(env.Header)
 	}
-	m, err := Parse(env.ContentType, env.Header, env.Original)
+	m, id, err := parsePublished(env)
 	if err != nil {
-		return m, err
+		return "", err
 	}
 	if m.Retention != "" {
 		if _, err := e.Recorder.Schedule.Class(m.Retention); err != nil {
-			return m, escrow.Errorf("ingest.Admit", escrow.Invalid, "retention: there is no such class; there are %s", classNames(e.Recorder.Schedule))
+			return "", escrow.Errorf("ingest.Admit", escrow.Invalid, "retention: there is no such class; there are %s", classNames(e.Recorder.Schedule))
 		}
 	}
-	return m, nil
+	return id, nil
+}
+
+func parsePublished(env Envelope) (escrow.Message, string, error) {
+	if IsCloudEvent(env.ContentType, env.Header) {
+		return ParseCloudEvent(env.ContentType, env.Header, env.Original)
+	}
+	m, err := Parse(env.ContentType, env.Header, env.Original)
+	return m, m.ID, err
 }
 
 func classNames(s retention.Schedule) string {
@@ -183,7 +192,7 @@ func first(h map[string][]string, name string) string {
 
 // dedupID returns the id under which a publish is recognised when it comes again: the header Nats-Msg-Id, else channel and id of the message, which
 // for raw mail is the digest of its bytes.
-func dedupID(env Envelope, m escrow.Message, header string) (string, error) {
+func dedupID(env Envelope, id, header string) (string, error) {
 	switch {
 	case len(header) > MaxDedupBytes:
 		return "", escrow.Errorf("ingest.Admit", escrow.Invalid, "Nats-Msg-Id: has %d bytes, at most %d are taken", len(header), MaxDedupBytes)
@@ -195,7 +204,7 @@ func dedupID(env Envelope, m escrow.Message, header string) (string, error) {
 		digest := sha256.Sum256(env.Original)
 		return string(env.Channel) + "/sha256:" + hex.EncodeToString(digest[:]), nil
 	}
-	return string(env.Channel) + "/" + m.ID, nil
+	return string(env.Channel) + "/" + id, nil
 }
 
 // MaxDedupBytes bounds Nats-Msg-Id: a channel, a slash and the longest id fit.

@@ -80,7 +80,7 @@ func (o *Opener) sealed(rec archive.Record) (*seal.Sealed, error) {
 		return nil, at(rec.Seq, err)
 	}
 	c := sealed.Context()
-	if c.Seq != rec.Seq || c.Tenant != string(o.Tenant) || c.Class != rec.Header.Class {
+	if c.Seq != rec.Seq || c.Tenant != string(o.Tenant) || c.Class != rec.Header.Class || c.Stream != rec.Header.Stream.Tag {
 		return nil, at(rec.Seq, escrow.Errorf("ingest.Open", escrow.Forged, "the sealed part belongs to another record"))
 	}
 	return sealed, nil

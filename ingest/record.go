@@ -76,6 +76,7 @@ func (r *Recorder) Record(seq escrow.Seq, env Envelope, from Origin) (archive.En
 	rule := r.Channels[env.Channel]
 	for range sealAttempts {
 		p, err := r.parts(seq, env, m, rule.Policy, r.class(rule, m))
+		p.context.Stream = from.Channel
 		if err != nil {
 			return archive.Entry{}, err
 		}
