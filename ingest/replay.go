@@ -6,6 +6,8 @@ import (
 	"escrow"
 	"escrow/archive"
 	"escrow/crypto/directory"
+	"escrow/events"
+	"escrow/events/chronicle"
 )
 
 const (
@@ -63,14 +65,31 @@ func learn(ctx context.Context, recs []archive.Record, o *Opener, d *directory.D
 		return err
 	}
 	for i := range recs {
-		if recs[i].Header.Kind == archive.KindMessage {
+		switch recs[i].Header.Kind {
+		case archive.KindMessage:
 			d.Used(highest[i])
+		case archive.KindErase: // a snapshot from before it, restored from a backup, still has the person
+			if err := forget(recs[i], d); err != nil {
+				return err
+			}
 		}
 		for _, id := range found[i] {
 			if err := d.Learn(id.Scope, id.Leaf); err != nil {
 				return err
 			}
 		}
+	}
+	return nil
+}
+
+// forget repeats in the directory what an erasure did there.
+func forget(rec archive.Record, d *directory.Directory) error {
+	e, err := chronicle.Read(rec)
+	if err != nil {
+		return err
+	}
+	if f, ok := e.Fact.(events.ErasureExecuted); ok && len(f.Subjects) > 0 {
+		d.Forget(f.Subjects...)
 	}
 	return nil
 }
