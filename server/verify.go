@@ -4,12 +4,16 @@ import (
 	"context"
 	"encoding/hex"
 	"fmt"
+	"runtime"
 
 	"escrow"
 	"escrow/archive"
 	"escrow/crypto/keytree"
 	"escrow/events"
 	"escrow/events/chronicle"
+	"escrow/ingest"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // maxFindings is how many findings a report lists; the others are counted.
@@ -87,12 +91,52 @@ func (v *audit) run(ctx context.Context) error {
 	if err := v.events(ctx); err != nil {
 		return err
 	}
-	return v.tenant.Ledger.Scan(ctx, 0, func(rec archive.Record) error {
+	var batch []archive.Record
+	bytes := 0
+	err := v.tenant.Ledger.Scan(ctx, 0, func(rec archive.Record) error {
 		if rec.Header.Kind != archive.KindMessage {
 			return nil
 		}
-		return v.message(ctx, rec)
+		batch, bytes = append(batch, rec), bytes+len(rec.Blob)
+		if len(batch) < auditBatch && bytes < auditBytes {
+			return nil
+		}
+		err := v.batch(ctx, batch)
+		batch, bytes = batch[:0], 0
+		return err
 	})
+	if err != nil {
+		return err
+	}
+	return v.batch(ctx, batch)
+}
+
+// Bounds of what is audited at once, on all cores.
+const (
+	auditBatch = 1000
+	auditBytes = 32 << 20
+)
+
+// batch audits records on all cores and notes what was found in their order.
+func (v *audit) batch(ctx context.Context, recs []archive.Record) error {
+	conditions, errs := make([]ingest.Condition, len(recs)), make([]error, len(recs))
+	group, gctx := errgroup.WithContext(ctx)
+	group.SetLimit(runtime.GOMAXPROCS(0))
+	for i := range recs {
+		group.Go(func() error {
+			conditions[i], errs[i] = v.tenant.Opener.Audit(recs[i], v.ordered)
+			return gctx.Err()
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	for i := range recs {
+		if err := v.message(ctx, recs[i], conditions[i], errs[i]); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // events reads the events that were not read yet, and waits until the erasures among them are carried out.
@@ -131,9 +175,9 @@ func (v *audit) event(rec archive.Record) {
 	}
 }
 
-func (v *audit) message(ctx context.Context, rec archive.Record) error {
+// message notes what was found about one record.
+func (v *audit) message(ctx context.Context, rec archive.Record, c ingest.Condition, err error) error {
 	v.answer.Messages++
-	c, err := v.tenant.Opener.Audit(rec, v.ordered)
 	if err != nil && v.tenant.Ledger.Size() > v.read { // an erasure since may explain it
 		if err := v.events(ctx); err != nil {
 			return err

@@ -184,6 +184,18 @@ func (n *node) openTenant(ctx context.Context, name escrow.Tenant, cfg *tenantCo
 	return t, nil
 }
 
+// keepSize writes the size of the ledger into the key state, by which a ledger restored alone from an older copy is noticed.
+func keepSize(keys *keystate.State, ledger *archive.Ledger) error {
+	size := ledger.Size()
+	if size == keys.Signed() {
+		return nil
+	}
+	return keys.Update(func(tx *keystate.Tx) error {
+		tx.SetSigned(size)
+		return nil
+	})
+}
+
 func (a *app) ledgerConfig(cfg config, t escrow.Tenant, signer note.Signer) archive.Config {
 	return archive.Config{Origin: cfg.origin(t), Signer: signer, Now: a.now, Logger: a.logger()}
 }

