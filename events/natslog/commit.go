@@ -21,20 +21,36 @@ var errUnknown = errors.New("the outcome is not known yet")
 // must be called until it says.
 func IsUnknown(err error) bool { return errors.Is(err, errUnknown) }
 
-// pending is a commit under way: messages that follow each other in the stream, and which of them end an entry.
+// pending is a commit under way: messages that follow each other in the stream, and which of them ends which entry.
 type pending struct {
 	msgs [][]byte
-	ends []int // index into msgs of the last message of each entry
+	ends []int // for each entry, the index into msgs of the message that ends it
 	done int   // messages known to be stored
 	seqs []uint64
 }
 
+// newPending lays entries out in messages of at most size bytes: small ones together, large ones in parts.
 func newPending(entries [][]byte, size int) *pending {
-	p := &pending{msgs: make([][]byte, 0, len(entries)), ends: make([]int, 0, len(entries)), seqs: make([]uint64, 0, len(entries))}
-	for _, e := range entries {
-		p.msgs = append(p.msgs, splitEntry(e, size)...)
-		p.ends = append(p.ends, len(p.msgs)-1)
+	p := &pending{ends: make([]int, 0, len(entries)), seqs: make([]uint64, 0, len(entries))}
+	var pack []byte
+	flush := func() {
+		if len(pack) > 0 {
+			p.msgs, pack = append(p.msgs, pack), nil
+		}
 	}
+	for _, e := range entries {
+		if len(pack)+len(e) > maxPack {
+			flush()
+		}
+		if len(e) > maxPack {
+			p.msgs = append(p.msgs, splitEntry(e, size)...)
+			p.ends = append(p.ends, len(p.msgs)-1)
+			continue
+		}
+		pack = append(pack, e...)
+		p.ends = append(p.ends, len(p.msgs))
+	}
+	flush()
 	return p
 }
 
@@ -61,7 +77,8 @@ func (p *pending) next() int {
 	return end
 }
 
-// Commit stores encoded entries and returns, for those that are durable, the sequence of their last message, in order. If err is not nil, the
+// Commit stores encoded entries and returns, for those that are durable, the sequence of their last message, in order. Small entries share a message
+// and so a sequence: JetStream's work, and the fsync, is per message. If err is not nil, the
 // entries beyond the sequences returned are not stored, unless IsUnknown(err): then nothing else can be committed before Resolve has found out.
 //
 // Every store is guarded by the last sequence: a store that was repeated because its answer was lost cannot be done twice. Errors are of kind
@@ -187,13 +204,14 @@ func (l *Log) message(ctx context.Context, seq uint64) ([]byte, error) {
 // attempt stores messages after the last known sequence and returns how many surely are stored. An error for which IsUnknown is false says that the
 // others surely are not.
 func (l *Log) attempt(ctx context.Context, msgs [][]byte) (int, error) {
-	bytes := 0
+	bytes, whole := 0, len(msgs) >= minAtomic
 	for _, m := range msgs {
 		bytes += len(m)
+		whole = whole || isPart(m)
 	}
 	ctx, cancel := l.conn.request(ctx, attemptTimeout+slowDisk(bytes))
 	defer cancel()
-	if len(msgs) >= minAtomic {
+	if whole {
 		return l.storeBatch(ctx, msgs)
 	}
 	return l.storeEach(ctx, msgs)

@@ -45,21 +45,32 @@ type pullRequest struct {
 	NoWait   bool          `json:"no_wait"`
 }
 
-// Fetch returns what is in the log and was not delivered since the last Rewind, in order: up to max messages, as soon as there are any, and nothing
-// after wait. Stream sequences that are missing are really missing: what was lost between server and archive is asked for again.
+// Fetch returns what is in the log and was not delivered since the last Rewind, in order: about max entries, as soon as there are any, and nothing
+// after wait. Entries that share a message come together, so there may be more than max; memory is bounded by 4 KiB for each of max. Stream sequences that are missing are really missing: what was lost between server and archive is asked for again.
 // Errors are of kind Unavailable or NotFound.
 func (l *Log) Fetch(ctx context.Context, max int, wait time.Duration) ([]Delivery, error) {
 	l.fetchMu.Lock()
 	defer l.fetchMu.Unlock()
+	for {
+		out, err := l.fetch(ctx, min(max, maxFetch), wait)
+		if err != nil || len(out) > 0 || !l.join.advanced {
+			return out, err
+		}
+	}
+}
+
+// fetch makes one round. It returns nothing either because there is nothing, or because all that came are parts of an entry with more to follow.
+func (l *Log) fetch(ctx context.Context, max int, wait time.Duration) ([]Delivery, error) {
+	l.join.advanced = false
 	if err := l.resume(ctx); err != nil {
 		return nil, err
 	}
-	msgs, err := l.pull(ctx, min(max, maxFetch), wait)
+	msgs, err := l.pull(ctx, max, wait)
 	if err != nil {
 		return nil, err
 	}
 	if i := l.firstGap(msgs); i >= 0 {
-		if msgs, err = l.pullAgain(ctx, msgs, i, min(max, maxFetch), wait); err != nil {
+		if msgs, err = l.pullAgain(ctx, msgs, i, max, wait); err != nil {
 			return nil, err
 		}
 	}
@@ -137,7 +148,8 @@ func (l *Log) pull(ctx context.Context, max int, wait time.Duration) ([]received
 	const op = "natslog.Fetch"
 	l.discard()
 	l.unsure = true
-	body, err := json.Marshal(pullRequest{Batch: max, MaxBytes: maxFetchBytes, Expires: wait, NoWait: true})
+	limit := min(maxFetchBytes, minFetchBytes+max*fetchBytesEach)
+	body, err := json.Marshal(pullRequest{Batch: max, MaxBytes: limit, Expires: wait, NoWait: true})
 	if err != nil {
 		return nil, escrow.Errorf(op, escrow.Internal, "%w", err)
 	}
@@ -148,7 +160,7 @@ func (l *Log) pull(ctx context.Context, max int, wait time.Duration) ([]received
 	defer cancel()
 	created := l.Created()
 	var out []received
-	for bytes := 0; len(out) < max && bytes < maxFetchBytes; {
+	for bytes := 0; len(out) < max && bytes < limit; {
 		m, err := l.inbox.NextMsgWithContext(ctx)
 		if err != nil {
 			return out, l.fetchError(err)

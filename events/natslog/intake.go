@@ -132,7 +132,7 @@ func (i *Intake) listen(ctx context.Context) error {
 		}
 		sub.SetClosedHandler(func(string) { ended <- struct{}{} })
 		subs = append(subs, sub)
-		if err := sub.SetPendingLimits(-1, 2*int(i.cfg.MaxWaitingBytes)); err != nil {
+		if err := sub.SetPendingLimits(-1, int(max(2*i.cfg.MaxWaitingBytes, maxUnread))); err != nil {
 			return errors.Join(escrow.Errorf(op, escrow.Unavailable, "subscribe: %w", err), drain(subs, ended))
 		}
 	}

@@ -15,17 +15,21 @@ const (
 	// maxPart is the largest message put into the stream. JetStream refuses records above 32 MiB, external servers by default payloads above
 	// 1 MiB, and large records were measured slower than records of about 1 MB. The rest of the MiB is for headers.
 	maxPart = 1<<20 - 4<<10
+	// maxPack bounds what small entries share one message: beyond some hundred KiB an fsync becomes slower in proportion, and JetStream loses a
+	// whole message to one bad bit. It must not exceed minPart.
+	maxPack = 128 << 10
 	// minPart is the smallest part size that keeps an entry of maxEntry bytes within one atomic batch.
 	minPart = 128 << 10
 	// partSlack is kept free below a server's max_payload for our headers: batch id, sequence, guard.
 	partSlack = 4 << 10
 
-	// maxBatchMsgs bounds an atomic batch; it is JetStream's own default limit.
+	// maxBatchMsgs bounds an atomic batch, and the entries of a group commit; it is JetStream's own default limit.
 	maxBatchMsgs = 1000
 	// maxBatchBytes bounds a commit, so that one batch cannot delay the others' acknowledgements by more than some tenths of a second. A single
 	// larger entry is committed alone.
 	maxBatchBytes = 32 << 20
-	// minAtomic is the number of messages from which an atomic batch (four fsyncs, about 2.5 ms) beats single publishes (0.2 ms each).
+	// minAtomic is the number of messages from which an atomic batch (four fsyncs, about 2.5 ms) beats single publishes (0.2 ms each). Parts of one
+	// entry always go as a batch.
 	minAtomic = 12
 
 	// DefaultMinFree is the free space below which the log refuses new entries: enough for the sealer, the index and erasures to go on while
@@ -38,14 +42,20 @@ const (
 	maxAckPending = 20_000
 	// maxFetchBytes bounds the memory of one fetch. It must exceed maxPart.
 	maxFetchBytes = 32 << 20
-	// maxFetch bounds the number of messages asked for in one fetch.
-	maxFetch = 10_000
+	// maxFetch bounds the number of messages asked for in one fetch, and minFetchBytes and fetchBytesEach the bytes: a message can hold hundreds of
+	// small entries, and what a fetch returns is kept in memory several times over.
+	maxFetch       = 10_000
+	minFetchBytes  = 2 << 20
+	fetchBytesEach = 4 << 10
 
 	// DefaultMaxWaiting bounds publishes that were received and not yet taken into a batch, per tenant: five times what a client keeps in flight
 	// by default.
 	DefaultMaxWaiting = 20_000
 	// DefaultMaxWaitingBytes bounds their payloads, over all tenants: two imports of the largest size.
 	DefaultMaxWaitingBytes = 128 << 20
+	// maxUnread bounds what the client library has read and not yet handed to receive, which is quick: this is never reached unless the processor is
+	// starved. What is beyond is dropped, counted and logged, and published again because nobody acknowledged it.
+	maxUnread = 256 << 20
 	// maxGroup bounds the messages of one group commit; one group is one atomic batch if it can be.
 	maxGroup = maxBatchMsgs
 

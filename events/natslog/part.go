@@ -72,16 +72,17 @@ func parsePart(b []byte) (part, error) {
 
 // joiner puts entries together again from messages in stream order. What does not fit becomes a Delivery with an error, never silence.
 type joiner struct {
-	open  bool
-	first Delivery // place and times of the first part
-	head  part     // what all parts have in common, and the next index
-	data  []byte
+	open     bool
+	advanced bool     // a part was added
+	first    Delivery // place and times of the first part
+	head     part     // what all parts have in common, and the next index
+	data     []byte
 }
 
 // add takes the next message and returns the deliveries it completes: none while parts are missing, two if it also ends a broken entry.
 func (j *joiner) add(d Delivery) []Delivery {
 	if !isPart(d.Data) {
-		return append(j.abandon(), d.parsed())
+		return append(j.abandon(), unpack(d)...)
 	}
 	p, err := parsePart(d.Data)
 	if err != nil {
@@ -96,12 +97,13 @@ func (j *joiner) add(d Delivery) []Delivery {
 		d.Err = escrow.Errorf("natslog.Fetch", escrow.Corrupt, "part %d of a log entry without the parts before it", p.index)
 		return append(out, d)
 	}
-	j.open, j.first, j.head, j.data = true, d, p, append(make([]byte, 0, p.total), p.data...)
+	j.open, j.advanced, j.first, j.head, j.data = true, true, d, p, append(make([]byte, 0, p.total), p.data...)
 	j.head.index = 1
 	return out
 }
 
 func (j *joiner) extend(d Delivery, p part) []Delivery {
+	j.advanced = true
 	j.head.index++
 	j.data = append(j.data, p.data...)
 	if len(j.data) <= int(p.total) && j.head.index < p.count {
@@ -123,4 +125,30 @@ func (j *joiner) abandon() []Delivery {
 	d.Err = escrow.Errorf("natslog.Fetch", escrow.Corrupt, "a log entry of %d parts ends after part %d", j.head.count, j.head.index)
 	*j = joiner{}
 	return []Delivery{d}
+}
+
+// unpack returns a delivery for each of the entries that share a message. Where the row of entries breaks off, the rest is one damaged delivery.
+func unpack(d Delivery) []Delivery {
+	out := make([]Delivery, 0, 1)
+	for rest := d.Data; ; {
+		n := entryLength(rest)
+		d.Data = rest[:n]
+		out = append(out, d.parsed())
+		if rest = rest[n:]; len(rest) == 0 {
+			return out
+		}
+	}
+}
+
+// entryLength returns the length of the entry that b begins with, by the lengths in it, or all of b if there cannot be an entry.
+func entryLength(b []byte) int {
+	if len(b) < entryFixed+4 || string(b[:4]) != entryMagic {
+		return len(b)
+	}
+	at := entryFixed + int(b[5])
+	if len(b) < at+4 {
+		return len(b)
+	}
+	n := uint64(at) + 4 + uint64(binary.BigEndian.Uint32(b[at:])) + sha256.Size
+	return int(min(n, uint64(len(b))))
 }
