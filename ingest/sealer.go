@@ -200,7 +200,7 @@ func (s *Sealer) reported(ctx context.Context, f events.LogIncident) (found bool
 		if err != nil {
 			return err
 		}
-		if old, ok := e.Fact.(events.LogIncident); ok && old.What == f.What && old.Stream == f.Stream && old.Sequence == f.Sequence && old.To == f.To {
+		if old, ok := e.Fact.(events.LogIncident); ok && old.What == f.What && old.Stream == f.Stream && old.To == f.To {
 			found = true
 			return archive.ErrStop
 		}
