@@ -452,3 +452,69 @@ func TestDamageWithinASharedMessage(t *testing.T) {
 		t.Errorf("%d flips: %d damaged, whole %v", len(good), damaged, whole)
 	}
 }
+
+// Parts that are missing, out of place or changed make a damaged delivery, and never keep a whole entry after them from coming.
+func TestDamagedParts(t *testing.T) {
+	ext := startExternal(t)
+	c, err := natslog.Dial(t.Context(), natslog.DialConfig{URL: ext.url("ops", "pw")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	l := openLog(t, c, natslog.LogConfig{})
+	large := func(int) string { return strings.Repeat("x", 3<<20) }
+	commit(t, l, entries(1, 1, large))
+	wantEntries(t, l, 1, 1, large)
+	js := stream(t, dialPlain(t, ext.url("ops", "pw")))
+	s, err := js.Stream(t.Context(), l.Name())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var parts [][]byte
+	for seq := uint64(1); seq <= s.CachedInfo().State.LastSeq; seq++ {
+		m, err := s.GetMsg(t.Context(), seq)
+		if err != nil {
+			t.Fatal(err)
+		}
+		parts = append(parts, m.Data)
+	}
+	if len(parts) != 4 {
+		t.Fatalf("%d parts", len(parts))
+	}
+	flipped := bytes.Clone(parts[2])
+	flipped[1000] ^= 1
+	small := entries(2, 1, short)[0]
+	for name, c := range map[string]struct {
+		msgs [][]byte
+		want string // a letter for each delivery: w whole, d damaged
+	}{
+		"all":              {parts, "w"},
+		"one missing":      {[][]byte{parts[0], parts[1], parts[3]}, "dd"},
+		"first missing":    {parts[1:], "ddd"},
+		"last missing":     {[][]byte{parts[0], parts[1], parts[2], small}, "dw"},
+		"exchanged":        {[][]byte{parts[0], parts[2], parts[1], parts[3]}, "dddd"},
+		"changed":          {[][]byte{parts[0], parts[1], flipped, parts[3]}, "ddd"},
+		"begun twice":      {[][]byte{parts[0], parts[1], parts[0], parts[1], parts[2], parts[3]}, "dw"},
+		"something amidst": {[][]byte{parts[0], small, parts[1], parts[2], parts[3]}, "dwddd"},
+		"cut":              {[][]byte{parts[0], parts[1][:50], small}, "ddw"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, m := range c.msgs {
+				if _, err := js.Publish(t.Context(), "_escrow.log.acme", m); err != nil {
+					t.Fatal(err)
+				}
+			}
+			got := ""
+			for _, d := range fetchAll(t, l, len(c.want)) {
+				if d.Err == nil {
+					got += "w"
+				} else {
+					got += "d"
+				}
+			}
+			if got != c.want {
+				t.Errorf("delivered %s, want %s", got, c.want)
+			}
+		})
+	}
+}
