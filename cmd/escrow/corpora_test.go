@@ -120,7 +120,7 @@ func (p *program) eraseExecutive(t *testing.T, folder string, total uint64) {
 			}
 		}
 	})
-	words := onlyIn(his, others, 200)
+	words := p.foundOnlyIn(t, onlyIn(his, others, 400), addresses)
 	if len(words) < 20 || len(addresses) == 0 {
 		t.Fatalf("%d words and %d addresses are too few to show anything", len(words), len(addresses))
 	}
@@ -158,6 +158,30 @@ func (p *program) eraseExecutive(t *testing.T, folder string, total uint64) {
 			t.Errorf("a word only he used is found %d times", answer.Count)
 		}
 	}
+}
+
+// foundOnlyIn returns those of the words which the index, with all the other corpora in it, finds in messages from these addresses and in no others.
+func (p *program) foundOnlyIn(t *testing.T, words, addresses []string) (only []string) {
+	t.Helper()
+	his := make([]string, len(addresses))
+	for i, a := range addresses {
+		his[i] = "from:" + escrow.Identity(a).Value()
+	}
+	p.inside(func(ctx context.Context, n *node) {
+		count := func(query string) uint64 {
+			answer, err := n.api.Search(ctx, server.SearchRequest{Query: query, Limit: 1})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return answer.Count
+		}
+		for _, w := range words {
+			if all := count(w); all > 0 && all == count(w+" ("+strings.Join(his, " OR ")+")") {
+				only = append(only, w)
+			}
+		}
+	})
+	return only
 }
 
 // enronTexts returns the texts of the executive's messages by address, and everything of everybody else's.
