@@ -3,6 +3,7 @@ package bleveindex
 import (
 	"cmp"
 	"context"
+	"iter"
 	"runtime"
 	"slices"
 	"strconv"
@@ -180,19 +181,47 @@ func (x *Index) applyMonth(ctx context.Context, s *share, position escrow.TreeSi
 	return s.readBack()
 }
 
-// build analyses and indexes the documents in chunks.
+// build analyses and indexes the documents in chunks, a few at a time, each group joined into one file when it is written.
 func (x *Index) build(ctx context.Context, s *share) error {
+	for group := range slices.Chunk(slices.Collect(chunks(s.docs)), gatherChunks) {
+		if err := x.buildGroup(ctx, s.p, group); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (x *Index) buildGroup(ctx context.Context, p *partition, group [][]index.Document) error {
+	if len(group) > 1 {
+		release, err := p.hold()
+		if err != nil {
+			return err
+		}
+		defer release()
+	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(min(runtime.GOMAXPROCS(0), maxWorkers))
-	for chunk := range chunks(s.docs) {
+	for _, chunk := range group {
 		g.Go(func() error {
 			if err := ctx.Err(); err != nil {
 				return escrow.Errorf("bleveindex.Apply", escrow.Unavailable, "indexing: %w", err)
 			}
-			return x.buildChunk(s.p, chunk)
+			return x.buildChunk(p, chunk)
 		})
 	}
 	return g.Wait()
+}
+
+// hold keeps the engine from writing until release is called. To be sealed a segment must be encoded anew, which joins several into one at no extra
+// cost, if the engine finds several. It asks for the seal of its table of contents before it looks for segments the next time, so it is given an empty
+// batch to write, and the seal has to wait. Whoever holds waits for nothing but the building of segments.
+func (p *partition) hold() (release func(), err error) {
+	p.building.Lock()
+	if err := p.engine.Batch(bleve.NewBatch()); err != nil {
+		p.building.Unlock()
+		return nil, escrow.Errorf("bleveindex.Apply", escrow.Unavailable, "indexing: %w", err)
+	}
+	return p.building.Unlock, nil
 }
 
 func (x *Index) buildChunk(p *partition, docs []index.Document) error {
@@ -209,7 +238,7 @@ func (x *Index) buildChunk(p *partition, docs []index.Document) error {
 }
 
 // chunks cuts documents into pieces that become one segment each.
-func chunks(docs []index.Document) func(yield func([]index.Document) bool) {
+func chunks(docs []index.Document) iter.Seq[[]index.Document] {
 	return func(yield func([]index.Document) bool) {
 		for len(docs) > 0 {
 			n, size := 0, 0

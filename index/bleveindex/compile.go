@@ -310,7 +310,11 @@ func fieldWeight(field string) float64 {
 // person matches a participant. In a script without spaces all pairs of characters must be there.
 func (c *compiler) person(field string, t index.Term) (search.Searcher, error) {
 	if strings.IndexFunc(t.Text, index.Spaceless) < 0 {
-		return c.present(field, personTerm(t))
+		terms := []string{personTerm(t)}
+		for _, spelling := range umlautSpellings(strings.ToLower(t.Text)) {
+			terms = append(terms, personTerm(index.Term{Form: t.Form, Text: spelling}))
+		}
+		return c.present(field, terms...)
 	}
 	var list []search.Searcher
 	for _, w := range slices.Clone(c.words.words(t.Text)) {

@@ -72,12 +72,14 @@ func TestExactWordsInEveryLanguage(t *testing.T) {
 		index.Document{Body: "Please find the Verträge and the contrats below; the 合同 is signed, Договоры follow, العقود too. naïve Łódź İstanbul straße Ænima"},
 		index.Document{Body: "ok"},
 		index.Document{Body: "don't O'Brien e-mail AT&T example.com/report_q3.pdf ﬁnance ＡＢＣ１２３ 3.14"},
+		index.Document{Body: "please call Mueller", From: []index.Person{person("email:j@example.org", "Jürgen Groß")}},
 		index.Document{Body: "lorem " + repeat("QUJD", 300) + " ipsum"},
 	)
 	for q, want := range map[string]escrow.Seq{
 		"Verträge": 0, "contrats": 0, "合同": 0, "Договоры": 0, "العقود": 0, "naive": 0, "lodz": 0, "ISTANBUL": 0, "STRASSE": 0, "aenima": 0,
 		`"the verträge and"`: 0, "ok": 1, "don't": 2, "don’t": 2, "brien": 2, "e-mail": 2, `"e mail"`: 2, "AT&T": 2, "example.com": 2, "report": 2, "q3": 2,
-		"report_q3.pdf": 2, "finance": 2, "abc123": 2, "3.14": 2, repeat("QUJD", 300): 3, "ipsum": 3,
+		"report_q3.pdf": 2, "finance": 2, "abc123": 2, "3.14": 2,
+		"Müller": 3, "mueller": 3, "from:Juergen": 3, "from:jurgen": 3, `from:"Jürgen Gross"`: 3, repeat("QUJD", 300): 4, "ipsum": 4,
 	} {
 		if got := matches(t, x, q); !slices.Equal(got, []escrow.Seq{want}) {
 			t.Errorf("%.40s finds %v, want %d", q, got, want)

@@ -24,11 +24,8 @@ const (
 	maxWorkers = 4
 	// maxSegmentDocs bounds the segments that merging makes: an erasure rewrites whole segments, 50 µs a document.
 	maxSegmentDocs = 200_000
-	// gather is how long the engine waits for further segments before it writes: a segment must be encoded anew to be sealed, and several are joined
-	// into one at no extra cost. It is also what a small batch waits for.
-	gather = 25 * time.Millisecond
-	// maxFiles is the number of files beyond which the engine does not wait for more.
-	maxFiles = 1000
+	// gatherChunks is how many segments are kept in memory to be written as one file.
+	gatherChunks = 8
 	// stemCache is how many words an analyser remembers the stems of; a language has about that many common ones.
 	stemCache = 1 << 14
 	// slabBytes is the unit in which sealed chunks are allocated; most chunks have under a hundred bytes.

@@ -27,11 +27,12 @@ type partition struct {
 	keys  *fileKeys
 	log   *slog.Logger
 
-	engine  *scorch.Scorch
-	applied escrow.TreeSize // guarded by Index.applying
-	closing chan struct{}
-	gate    sync.RWMutex // searches hold it for reading; Purge takes it to know that those before it are over
-	change  sync.Mutex   // held by whoever deletes or replaces documents, and by Purge
+	engine   *scorch.Scorch
+	applied  escrow.TreeSize // guarded by Index.applying
+	closing  chan struct{}
+	gate     sync.RWMutex // searches hold it for reading; Purge takes it to know that those before it are over
+	building sync.RWMutex // held while segments are built that are to be written as one
+	change   sync.Mutex   // held by whoever deletes or replaces documents, and by Purge
 
 	mu      sync.Mutex
 	failure error              // first error of writing since it was last asked
@@ -88,7 +89,6 @@ func (p *partition) config() map[string]any {
 		"numSnapshotsToKeep":     1,
 		"asyncErrorCallbackName": errorCallback,
 		"scorchMergePlanOptions": mergeOptions(),
-		"scorchPersisterOptions": map[string]any{"PersisterNapTimeMSec": int(gather.Milliseconds()), "PersisterNapUnderNumFiles": maxFiles},
 	}
 }
 
@@ -194,9 +194,14 @@ func (p *partition) internal(key []byte) ([]byte, error) {
 // writer returns what seals the file at path, and under which id. The engine asks twice for a file that it finds must be rewritten while it is written;
 // the second question gets the answer to the first, so that no leaf is wasted.
 func (p *partition) writer(path string) (id string, process func([]byte) []byte, err error) {
+	contents := filepath.Ext(path) != segmentSuffix
+	if contents {
+		p.building.RLock() // see hold
+		defer p.building.RUnlock()
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if filepath.Ext(path) != segmentSuffix {
+	if contents {
 		return p.contentsWriter()
 	}
 	if s := p.files[path]; s != nil && !s.used() {

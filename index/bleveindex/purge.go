@@ -87,7 +87,11 @@ func (p *partition) purge(ctx context.Context) error {
 			return err
 		}
 		if len(old) == 0 {
-			return p.drain(ctx, replaced)
+			leftover, err := p.leftover()
+			if err != nil {
+				return err
+			}
+			return p.drain(ctx, append(replaced, leftover...))
 		}
 		replaced = append(replaced, slices.DeleteFunc(old, func(name string) bool { return name == "" })...)
 		if segments == 1 {
@@ -133,6 +137,40 @@ func (p *partition) deletions() (old []string, segments int, err error) {
 		}
 	}
 	return old, len(s.Segments()), nil
+}
+
+// leftover returns the names of segment files that no longer belong to the index, or not yet: the engine merges by itself, and then a file with
+// deleted documents is no segment any more and still there.
+func (p *partition) leftover() ([]string, error) {
+	entries, err := os.ReadDir(p.dir)
+	if err != nil {
+		return nil, escrow.Errorf(purgeOp, escrow.Unavailable, "listing files: %w", err)
+	}
+	in, err := p.segmentFiles()
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, e := range entries {
+		if filepath.Ext(e.Name()) == ".zap" && !in[e.Name()] {
+			names = append(names, e.Name())
+		}
+	}
+	return names, nil
+}
+
+// segmentFiles returns the names of the files of the present segments.
+func (p *partition) segmentFiles() (in map[string]bool, err error) {
+	s, err := p.snapshot()
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	in = map[string]bool{}
+	for _, seg := range s.Segments() {
+		in[fileName(seg.Segment())] = true
+	}
+	return in, nil
 }
 
 // drain waits until the searches that began before it are over and the engine has removed the replaced files. The engine tidies up when it writes, so
@@ -188,6 +226,9 @@ func (x *Index) liveLeaves(partitions []*partition) (map[uint32]bool, error) {
 			return nil, escrow.Errorf(purgeOp, escrow.Unavailable, "listing files in use: %w", err)
 		}
 		for id := range ids {
+			if id == "" {
+				continue // a segment in memory
+			}
 			f, err := parseFileID(id)
 			if err != nil {
 				return nil, err
