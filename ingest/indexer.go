@@ -11,6 +11,7 @@ import (
 	"escrow/events"
 	"escrow/events/chronicle"
 	"escrow/index"
+	"escrow/internal/bell"
 	"escrow/retention"
 )
 
@@ -27,8 +28,7 @@ type Indexer struct {
 	mu                sync.Mutex // one step at a time; guards removed and redacted
 	removed, redacted int        // since the last Reach
 
-	waiting sync.Mutex    // guards moved
-	moved   chan struct{} // closed when the position changes
+	moved bell.Bell // rung when the position changes
 }
 
 // SearchIndex is what the indexer needs of an index; *bleveindex.Index is one.
@@ -69,7 +69,7 @@ func (x *Indexer) Run(ctx context.Context) error {
 // Wait returns when the index reflects the first n records, or ctx ends. It leaves the work to Run.
 func (x *Indexer) Wait(ctx context.Context, n escrow.TreeSize) error {
 	for {
-		moved := x.watch()
+		moved := x.moved.Next()
 		if x.Index.Position() >= n {
 			return nil
 		}
@@ -79,25 +79,6 @@ func (x *Indexer) Wait(ctx context.Context, n escrow.TreeSize) error {
 		case <-moved:
 		}
 	}
-}
-
-// watch returns a channel that is closed when the position changes next.
-func (x *Indexer) watch() <-chan struct{} {
-	x.waiting.Lock()
-	defer x.waiting.Unlock()
-	if x.moved == nil {
-		x.moved = make(chan struct{})
-	}
-	return x.moved
-}
-
-func (x *Indexer) announce() {
-	x.waiting.Lock()
-	defer x.waiting.Unlock()
-	if x.moved != nil {
-		close(x.moved)
-	}
-	x.moved = nil
 }
 
 // Reach is Follow that also reports how many documents erasures removed and redacted since it was last called; see disposal.Index.
@@ -173,7 +154,7 @@ func (x *Indexer) step(ctx context.Context, n escrow.TreeSize) error {
 		return err
 	}
 	x.removed += len(batch.Delete)
-	x.announce()
+	x.moved.Ring()
 	return nil
 }
 

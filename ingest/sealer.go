@@ -32,6 +32,7 @@ type Sealer struct {
 	Logger   *slog.Logger
 
 	sequencer *natslog.Sequencer
+	trouble   atomic.Pointer[error]
 	done      atomic.Uint64 // last stream sequence sealed and acknowledged in this run
 	unpurged  int           // entries acknowledged since the last purge
 }
@@ -47,18 +48,54 @@ const (
 	sealBatch = 1000
 	// sealWait is how long a round waits for a first entry.
 	sealWait = 500 * time.Millisecond
+	// sealPause is the pause before another attempt after a round that failed.
+	sealPause = time.Second
 	// purgeEvery is how many sealed entries may stay in the log. A purge rewrites stream state, so it is not worth doing for each batch.
 	purgeEvery = 20_000
 	// drainPatience rounds without an entry say that the log has nothing more to deliver; one alone may only mean that a large entry comes in parts.
 	drainPatience = 3
 )
 
-// Run seals until ctx ends. It returns nil then, and otherwise the error that stopped it: the ledger's writer having failed, or keys that are gone.
+// Run seals until ctx ends. While the log does not answer or the disk is full it tries again, and Trouble says why nothing is sealed. It returns nil when
+// ctx ends, and otherwise an error that trying again cannot mend: keys that are gone, a ledger that contradicts itself.
 func (s *Sealer) Run(ctx context.Context) error {
 	for ctx.Err() == nil {
-		if _, err := s.Round(ctx, sealWait); err != nil && ctx.Err() == nil {
+		_, err := s.Round(ctx, sealWait)
+		if ctx.Err() != nil {
+			break
+		}
+		s.note(err)
+		if err == nil {
+			continue
+		}
+		if kind := escrow.KindOf(err); kind != escrow.Unavailable && kind != escrow.NotFound { // not found: the log, while NATS starts again
 			return err
 		}
+		pause := time.NewTimer(sealPause)
+		select {
+		case <-ctx.Done():
+		case <-pause.C:
+		}
+		pause.Stop()
+	}
+	return nil
+}
+
+// note remembers the outcome of a round, and logs when it is another than before.
+func (s *Sealer) note(err error) {
+	before := s.trouble.Swap(&err)
+	switch {
+	case err != nil && (before == nil || *before == nil):
+		s.Logger.Error("nothing is sealed until this is over", "tenant", s.Log.Tenant(), "err", err)
+	case err == nil && before != nil && *before != nil:
+		s.Logger.Info("sealing goes on", "tenant", s.Log.Tenant())
+	}
+}
+
+// Trouble returns why the last round of Run sealed nothing, nil if it did. It may be called at any time.
+func (s *Sealer) Trouble() error {
+	if err := s.trouble.Load(); err != nil {
+		return *err
 	}
 	return nil
 }

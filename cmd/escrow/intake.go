@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"path/filepath"
 	"syscall"
 	"time"
@@ -13,12 +14,13 @@ import (
 
 // intakeNode is the part of a node that takes messages in.
 type intakeNode struct {
-	server *natslog.Server // nil with an external NATS
-	conn   *natslog.Conn
-	logs   map[escrow.Tenant]*natslog.Log
-	marks  map[escrow.Tenant]*natslog.Mark
-	intake *natslog.Intake
-	seals  map[escrow.Tenant]*ingest.Sealer
+	server  *natslog.Server // nil with an external NATS
+	conn    *natslog.Conn   // of the intake and of imports
+	logConn *natslog.Conn   // of the logs
+	logs    map[escrow.Tenant]*natslog.Log
+	marks   map[escrow.Tenant]*natslog.Mark
+	intake  *natslog.Intake
+	seals   map[escrow.Tenant]*ingest.Sealer
 }
 
 // openLog starts or reaches NATS, opens the logs, and seals what is in them before anything new is taken.
@@ -49,35 +51,47 @@ func (n *node) openLog(ctx context.Context, opt nodeOptions) error {
 	return nil
 }
 
-// connect starts the embedded NATS server, or reaches the configured one.
+// connect starts the embedded NATS server, or reaches the configured one. The logs have a connection of their own, so that sealing and taking in do not wait
+// for each other.
 func (n *node) connect(ctx context.Context, opt nodeOptions) (err error) {
-	in, c := n.intake, n.cfg.NATS
-	if c.URL != "" {
-		in.conn, err = natslog.Dial(ctx, natslog.DialConfig{URL: c.URL, NKeySeedFile: c.NKey, CredsFile: c.Creds, CAFile: c.CA, Logger: n.log})
-		if err == nil {
-			n.onClose(in.conn.Close)
+	dial := n.dial
+	if n.cfg.NATS.URL == "" {
+		if err := n.startServer(ctx, opt); err != nil {
+			return err
 		}
-		return err
+		dial = n.intake.server.Connect
 	}
+	for _, conn := range []**natslog.Conn{&n.intake.conn, &n.intake.logConn} {
+		if *conn, err = dial(ctx); err != nil {
+			return err
+		}
+		n.onClose((*conn).Close)
+	}
+	return nil
+}
+
+func (n *node) dial(ctx context.Context) (*natslog.Conn, error) {
+	c := n.cfg.NATS
+	return natslog.Dial(ctx, natslog.DialConfig{URL: c.URL, NKeySeedFile: c.NKey, CredsFile: c.Creds, CAFile: c.CA, Logger: n.log})
+}
+
+func (n *node) startServer(ctx context.Context, opt nodeOptions) error {
 	platforms, err := n.app.loadPlatforms()
 	if err != nil {
 		return err
 	}
-	cfg := natslog.ServerConfig{StoreDir: n.app.path("nats"), Host: c.Host, Port: c.Port, Platforms: platforms, Logger: n.log}
+	cfg := natslog.ServerConfig{StoreDir: n.app.path("nats"), Host: n.cfg.NATS.Host, Port: n.cfg.NATS.Port, Platforms: platforms, Logger: n.log}
 	if opt.port != 0 {
 		cfg.Port = opt.port
 	}
 	if opt.private {
 		cfg.Port, cfg.Platforms = -1, nil
 	}
-	if in.server, err = natslog.StartServer(ctx, cfg); err != nil {
+	if n.intake.server, err = natslog.StartServer(ctx, cfg); err != nil {
 		return err
 	}
-	n.onClose(in.server.Close)
-	if in.conn, err = in.server.Connect(ctx); err == nil {
-		n.onClose(in.conn.Close)
-	}
-	return err
+	n.onClose(n.intake.server.Close)
+	return nil
 }
 
 // url is where platforms connect.
@@ -94,7 +108,7 @@ func (n *node) openTenantLog(ctx context.Context, t *tenantNode) error {
 	if n.intake.server != nil {
 		cfg.Free = n.app.free
 	}
-	log, err := natslog.OpenLog(ctx, n.intake.conn, cfg)
+	log, err := natslog.OpenLog(ctx, n.intake.logConn, cfg)
 	if err != nil {
 		return err
 	}
@@ -143,11 +157,16 @@ func (n *node) start(_, background context.Context) error {
 	}
 	n.background(background, "intake", n.intake.intake.Run)
 	for _, t := range n.tenants {
-		t.Intake, t.Halted, t.Live = n.intake.intake.Stats, n.failure, true
+		t.Intake, t.Halted, t.Live = n.intake.intake.Stats, n.trouble(n.intake.seals[t.Name]), true
 		n.background(background, "sealer", n.intake.seals[t.Name].Run)
 		n.background(background, "indexer", t.Indexer.Run)
 	}
 	return nil
+}
+
+// trouble returns what tells why a tenant's messages are not sealed or indexed at the moment.
+func (n *node) trouble(s *ingest.Sealer) func() error {
+	return func() error { return errors.Join(n.failure(), s.Trouble()) }
 }
 
 // drained waits until everything acknowledged so far is sealed.

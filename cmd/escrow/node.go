@@ -238,7 +238,7 @@ func (n *node) openDirectory(ctx context.Context, t *tenantNode) (err error) {
 }
 
 func (n *node) openIndex(ctx context.Context, t *tenantNode) (err error) {
-	leaves, dir := &indexLeaves{keys: t.Keys}, n.app.indexDir(t.Name)
+	leaves, dir := t.Keys.FileLeaves(), n.app.indexDir(t.Name)
 	cfg := bleveindex.Config{Rand: n.app.rand, Now: n.app.now, Logger: n.log}
 	given := t.Keys.IndexLeaves()
 	t.Index, err = bleveindex.Open(ctx, dir, leaves, cfg)
@@ -265,42 +265,6 @@ func (n *node) openIndex(ctx context.Context, t *tenantNode) (err error) {
 	}
 	_, err = t.Disposal.Complete(ctx)
 	return err
-}
-
-// indexLeaves hands out the leaves of index files. They are reserved in blocks, so that a new file seldom rewrites the key state.
-type indexLeaves struct {
-	keys *keystate.State
-
-	mu        sync.Mutex
-	next, end uint32
-}
-
-// indexBlock is how many leaves are reserved at once.
-const indexBlock = 4096
-
-// IndexShare implements bleveindex.FileKeys.
-func (l *indexLeaves) IndexShare(leaf uint32) (keytree.Share, error) {
-	return l.keys.Share(keytree.Ref{Kind: keytree.KindIndexFile, Leaf: leaf})
-}
-
-// NextIndexLeaf implements bleveindex.FileKeys.
-func (l *indexLeaves) NextIndexLeaf() (uint32, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.next == l.end {
-		var first uint32
-		err := l.keys.Update(func(tx *keystate.Tx) (err error) {
-			first, err = tx.ReserveIndexLeaves(indexBlock)
-			return err
-		})
-		if err != nil {
-			return 0, err
-		}
-		l.next, l.end = first, first+indexBlock
-	}
-	leaf := l.next
-	l.next++
-	return leaf, nil
 }
 
 // tenant returns the tenant named, or the only one.

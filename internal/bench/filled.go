@@ -67,7 +67,7 @@ func (b *bench) openIndex(ctx context.Context, f *filled, name string) error {
 	if err := f.closeOurs(); err != nil {
 		return err
 	}
-	x, err := bleveindex.Open(ctx, f.path(name), &indexLeaves{keys: f.keys}, bleveindex.Config{Rand: b.cfg.Rand, Now: b.cfg.Now})
+	x, err := bleveindex.Open(ctx, f.path(name), f.keys.FileLeaves(), bleveindex.Config{Rand: b.cfg.Rand, Now: b.cfg.Now})
 	if err != nil {
 		return err
 	}

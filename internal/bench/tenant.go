@@ -4,7 +4,6 @@ import (
 	"context"
 	"path/filepath"
 	"runtime"
-	"sync"
 
 	"golang.org/x/sync/errgroup"
 
@@ -123,37 +122,4 @@ func each(ctx context.Context, n int, f func(i int) error) error {
 		})
 	}
 	return group.Wait()
-}
-
-// indexLeaves hands out the leaves of index files, reserved in blocks as in the service.
-type indexLeaves struct {
-	keys *keystate.State
-
-	mu        sync.Mutex
-	next, end uint32
-}
-
-const indexBlock = 4096
-
-// IndexShare implements bleveindex.FileKeys.
-func (l *indexLeaves) IndexShare(leaf uint32) (keytree.Share, error) {
-	return l.keys.Share(keytree.Ref{Kind: keytree.KindIndexFile, Leaf: leaf})
-}
-
-// NextIndexLeaf implements bleveindex.FileKeys.
-func (l *indexLeaves) NextIndexLeaf() (uint32, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.next == l.end {
-		err := l.keys.Update(func(tx *keystate.Tx) (err error) {
-			l.next, err = tx.ReserveIndexLeaves(indexBlock)
-			return err
-		})
-		if err != nil {
-			return 0, err
-		}
-		l.end = l.next + indexBlock
-	}
-	l.next++
-	return l.next - 1, nil
 }

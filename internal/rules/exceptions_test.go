@@ -13,7 +13,6 @@ type exception struct {
 // exceptions is the closed list.
 var exceptions = []exception{
 	{"calls", "internal/vfs/crash.go", "math/rand/v2.Rand", "the test that asks for a state after a crash passes the generator that chooses it"},
-	{"calls", "events/natslog", "time.Until", "nats.go takes a duration where a context has a deadline"},
 	{"files", "index/bleveindex", "os.", "Bleve owns its index directories and takes paths; what is in them is sealed by file hooks"},
 	{"files", "ingest/source", "os.", "imports read what the user points at, within an os.Root, and never write"},
 }

@@ -17,6 +17,7 @@ var importTable = map[string]may{
 
 	"internal/rules": {},
 	"internal/vfs":   {},
+	"internal/bell":  {},
 
 	"crypto":            {},
 	"crypto/committing": {},
@@ -48,14 +49,14 @@ var importTable = map[string]may{
 		"events": "erasures and incidents are appended with the messages", "events/natslog": "reads the log, implements its gate",
 		"archive": "appends records", "crypto/keytree": "names the leaves of slots", "crypto/keystate": "shares", "crypto/seal": "seals facets",
 		"crypto/directory": "subjects of identities", "retention": "class and due day", "index": "builds the documents to index",
-		"events/chronicle": "events as ledger entries", "internal/vfs": "all file access",
+		"events/chronicle": "events as ledger entries", "internal/vfs": "all file access", "internal/bell": "who searches waits for the index",
 	},
 	"ingest/source": {"events": "names of NATS subjects", "events/natslog": "imports are published like everything else", "ingest": "recognises formats",
 		"internal/vfs": "the journal of an import is a file"},
 	"retention/disposal": {
 		"archive": "an event precedes every destruction", "events": "the events", "events/chronicle": "events as ledger entries", "crypto/keytree": "leaves to puncture",
 		"crypto/keystate": "punctures them", "crypto/seal": "adds hold slots", "crypto/directory": "forgets identities", "retention": "what is due",
-		"index": "what to purge",
+		"index": "what to purge", "internal/bell": "the index waits for the keys",
 	},
 	"privacy": {"archive": "an event precedes every step", "events": "the events", "events/chronicle": "events as ledger entries", "retention": "statutes and holds that forbid"},
 
@@ -87,7 +88,7 @@ var layers = []struct {
 	packages []string
 }{
 	{"vocabulary", []string{".", "testdata", "internal/rules"}},
-	{"files and keys", []string{"internal/vfs", "crypto"}},
+	{"files and keys", []string{"internal/vfs", "internal/bell", "crypto"}},
 	{"log and ledger", []string{"events", "archive"}},
 	{"index and policy", []string{"index", "retention"}},
 	{"workflows", []string{"ingest", "privacy", "retention/disposal"}},

@@ -25,6 +25,7 @@ import (
 	"escrow/crypto/keytree"
 	"escrow/events"
 	"escrow/events/chronicle"
+	"escrow/internal/bell"
 )
 
 // Order says what to erase. Exactly one of Subjects and Messages is set.
@@ -64,8 +65,7 @@ type Pipeline struct {
 
 	mu      sync.Mutex // one destruction at a time; guards owed
 	owed    []uint32   // leaves of index files that are gone, whose keys could not be destroyed yet
-	applied sync.Mutex // guards changed
-	changed chan struct{}
+	applied bell.Bell  // rung when the key state has applied more
 }
 
 // Erase carries out an order to the end. When it returns nil the data is unreadable and gone from the index; when it returns an error after the order
@@ -159,7 +159,7 @@ func (p *Pipeline) apply(ctx context.Context) error {
 		tx.SetApplied(size)
 		return nil
 	})
-	p.announce() // after an error as well: the change may have been made, and only the root before it be left
+	p.applied.Ring() // after an error as well: the change may have been made, and only the root before it be left
 	if err != nil {
 		return err
 	}
@@ -250,7 +250,7 @@ func (p *Pipeline) DestroyOtherFileKeys(n uint32, inUse []uint32) error {
 // before it looks at what is still alive.
 func (p *Pipeline) WaitApplied(ctx context.Context, n escrow.TreeSize) error {
 	for {
-		wait := p.waiter()
+		wait := p.applied.Next()
 		if p.Keys.Applied() >= n {
 			return nil
 		}
@@ -260,25 +260,6 @@ func (p *Pipeline) WaitApplied(ctx context.Context, n escrow.TreeSize) error {
 		case <-wait:
 		}
 	}
-}
-
-// waiter returns a channel that is closed at the next change of the applied position.
-func (p *Pipeline) waiter() <-chan struct{} {
-	p.applied.Lock()
-	defer p.applied.Unlock()
-	if p.changed == nil {
-		p.changed = make(chan struct{})
-	}
-	return p.changed
-}
-
-func (p *Pipeline) announce() {
-	p.applied.Lock()
-	defer p.applied.Unlock()
-	if p.changed != nil {
-		close(p.changed)
-	}
-	p.changed = nil
 }
 
 func (p *Pipeline) write(ctx context.Context, kind archive.RecordKind, f events.Fact) (escrow.Seq, error) {
