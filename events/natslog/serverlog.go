@@ -63,8 +63,16 @@ func (l *serverLog) Noticef(format string, args ...any) {
 	}
 }
 
+// intended matches warnings about what is configured on purpose: the payload limit leaves room for imports.
+var intended = regexp.MustCompile(`(?i)^maximum payloads over`)
+
 // Warnf passes warnings on.
-func (l *serverLog) Warnf(format string, args ...any) { l.pass(slog.LevelWarn, format, args) }
+func (l *serverLog) Warnf(format string, args ...any) {
+	if intended.MatchString(format) {
+		return
+	}
+	l.pass(slog.LevelWarn, format, args)
+}
 
 // Errorf passes errors on.
 func (l *serverLog) Errorf(format string, args ...any) { l.pass(slog.LevelError, format, args) }
