@@ -61,6 +61,7 @@ func (a *app) serve(ctx context.Context, n *node) error {
 	if err != nil {
 		return err
 	}
+	n.api.Started = a.now()
 	srv := &http.Server{Handler: server.Handler(n.api, token), ReadHeaderTimeout: shutdownPatience}
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(listener) }()
