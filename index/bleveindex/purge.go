@@ -176,20 +176,25 @@ func (p *partition) segmentFiles() (in map[string]bool, err error) {
 // drain waits until the searches that began before it are over and the engine has removed the replaced files. The engine tidies up when it writes, so
 // it is given something to write.
 func (p *partition) drain(ctx context.Context, replaced []string) error {
-	gone := func(name string) bool { return !p.onDisk(filepath.Join(p.dir, name)) }
 	p.gate.Lock() // whoever gets it knows that nobody searches
-	replaced = slices.DeleteFunc(replaced, gone)
+	replaced, err := p.obsolete(replaced)
 	p.gate.Unlock()
-	for len(replaced) > 0 {
+	for err == nil && len(replaced) > 0 {
 		if err := p.flush(ctx, bleve.NewBatch()); err != nil {
 			return err
 		}
 		if err := pause(ctx); err != nil {
 			return err
 		}
-		replaced = slices.DeleteFunc(replaced, gone)
+		replaced, err = p.obsolete(replaced)
 	}
-	return nil
+	return err
+}
+
+// obsolete returns those of the files that are on the disk and belong to no segment: one that was being written may have become one.
+func (p *partition) obsolete(names []string) ([]string, error) {
+	in, err := p.segmentFiles()
+	return slices.DeleteFunc(names, func(name string) bool { return in[name] || !p.onDisk(filepath.Join(p.dir, name)) }), err
 }
 
 func pause(ctx context.Context) error {
@@ -262,3 +267,5 @@ func (p *partition) onDisk(path string) bool {
 	_, err := os.Stat(path)
 	return !errors.Is(err, fs.ErrNotExist)
 }
+
+var dbgDrain = func(*partition, int, []string) {}
