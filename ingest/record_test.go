@@ -79,7 +79,7 @@ func TestRestoresCloudEvents(t *testing.T) {
 	v := newVault(t, nil, nil)
 	v.restores("structured", natslog.Arrival{Header: map[string][]string{"Content-Type": {ingest.TypeCloudEvent}},
 		Data: []byte(`{ "specversion":"1.0","id":"1","source":"/s","type":"t", "data":` + talk("ce-1", "hello", "email:ana@example.org=Ana", "tel:+49301234567=Bo") + " }\n")})
-	v.restores("binary", natslog.Arrival{Header: map[string][]string{"Ce-Specversion": {"1.0"}, "ce-id": {"1"}, "ce-source": {"/s"}, "ce-type": {"t"}},
+	v.restores("binary", natslog.Arrival{Header: map[string][]string{"Ce-Specversion": {"1.0"}, "ce-id": {"2"}, "ce-source": {"/s"}, "ce-type": {"t"}},
 		Data: []byte(talk("ce-2", "hello", "email:ana@example.org=Ana"))})
 }
 
