@@ -386,15 +386,13 @@ func TestErasureRacesSealing(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for {
-		waiting, err := s.Waiting(ctx)
-		if err != nil {
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for waiting := uint64(1); waiting > 0; <-tick.C {
+		var err error
+		if waiting, err = s.Waiting(ctx); err != nil {
 			t.Fatal(err)
 		}
-		if waiting == 0 {
-			break
-		}
-		check(t, c.ledger.Wait(ctx, c.ledger.Size()+1))
 	}
 	stop()
 	parts.Wait()
@@ -402,7 +400,7 @@ func TestErasureRacesSealing(t *testing.T) {
 		t.Errorf("the sealer halted: %v", err)
 	}
 	present, erased := c.audit()
-	if present+erased != messages || present == 0 || erased == 0 {
+	if present+erased != messages || erased == 0 { // how many are present depends on who is faster
 		t.Errorf("%d present and %d erased of %d", present, erased, messages)
 	}
 	if got := c.what(); got != nil {
