@@ -23,8 +23,9 @@ const (
 	maxOpenSegments = 64
 	// maxFindings bounds the findings Verify lists; more are counted.
 	maxFindings = 1000
-	// keepBatchBytes is how much of the buffer of a batch is kept for the next one.
-	keepBatchBytes = 4 << 20
+	// keepBatchBytes is how much of the buffer of a batch is kept for the next one: the sealer's batches have up to about as much, and making and
+	// clearing a new one costs more than writing it.
+	keepBatchBytes = 32 << 20
 	// keepBatchRecords is the same for what is kept for each record, about 600 bytes.
 	keepBatchRecords = 10_000
 	// rowChunk is how many rows are read at once.

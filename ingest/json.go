@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"encoding/base64"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"strconv"
@@ -222,6 +223,10 @@ func (r *jsonReader) token() (raw []byte, escaped bool, err error) {
 	}
 	start := r.pos
 	for ; r.pos < len(r.data); r.pos++ {
+		r.pos += ordinary(r.data[r.pos:])
+		if r.pos >= len(r.data) {
+			break
+		}
 		switch c := r.data[r.pos]; {
 		case c == '"':
 			r.pos++
@@ -235,6 +240,22 @@ func (r *jsonReader) token() (raw []byte, escaped bool, err error) {
 	}
 	r.pos = len(r.data)
 	return nil, false, r.syntax("a string does not end")
+}
+
+// ordinary returns a number of bytes at the beginning of b that are neither quotes nor backslashes nor control characters, eight at a time: the strings of
+// attachments are megabytes long.
+func ordinary(b []byte) int {
+	const ones, tops = 0x0101010101010101, 0x8080808080808080
+	i := 0
+	for ; i+8 <= len(b); i += 8 {
+		x := binary.LittleEndian.Uint64(b[i:])
+		quote, backslash := x^'"'*ones, x^'\\'*ones
+		// A top bit is set here for each byte below 0x20, or that became zero above; bytes beyond ASCII have theirs masked out.
+		if ((x-0x20*ones)&^x|(quote-ones)&^quote|(backslash-ones)&^backslash)&tops != 0 {
+			break
+		}
+	}
+	return i
 }
 
 // text consumes a string and returns its value.

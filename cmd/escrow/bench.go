@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/pprof"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -99,8 +100,8 @@ func printBench(w io.Writer, r bench.Report) error {
 		if !row.Met() {
 			verdict = "MISSED"
 		}
-		fmt.Fprintf(w, "%-11s %10.4g %-5s  bare %10.4g %-5s  goal %s, measured %.2f  %s\n",
-			row.Name, row.Ours.Value, row.Ours.Unit, row.Bare.Value, row.Bare.Unit, goalText(row), row.Ratio, verdict)
+		fmt.Fprintf(w, "%-11s %8s %-5s  bare %8s %-5s  goal %s, measured %.2f  %s\n",
+			row.Name, figure(row.Ours.Value), row.Ours.Unit, figure(row.Bare.Value), row.Bare.Unit, goalText(row), row.Ratio, verdict)
 		if row.CPU > 0 {
 			fmt.Fprintf(w, "            by processor time %.2f\n", row.CPU)
 		}
@@ -108,6 +109,17 @@ func printBench(w io.Writer, r bench.Report) error {
 	}
 	_, err := fmt.Fprintf(w, "\n%.1f s\n", r.Seconds)
 	return err
+}
+
+// figure prints three digits that matter.
+func figure(v float64) string {
+	switch {
+	case v >= 100:
+		return strconv.FormatFloat(v, 'f', 0, 64)
+	case v >= 1:
+		return strconv.FormatFloat(v, 'f', 2, 64)
+	}
+	return strconv.FormatFloat(v, 'f', 4, 64)
 }
 
 // goalText is a goal with its direction.

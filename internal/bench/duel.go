@@ -58,7 +58,7 @@ func (r Row) rates(unit string, n float64, ours, bare costs) Row {
 	o, b := ours.best(), bare.best()
 	r.Ours, r.Bare = Value{rate(n, o.wall), unit}, Value{rate(n, b.wall), unit}
 	r.Ratio = r.Ours.Value / r.Bare.Value
-	r.Detail += fmt.Sprintf("; slowest round %.4g and %.4g", rate(n, ours.slowest()), rate(n, bare.slowest()))
+	r.Detail += fmt.Sprintf("; slowest round %.2f and %.2f", rate(n, ours.slowest()), rate(n, bare.slowest()))
 	if o.cpu > 0 && b.cpu > 0 {
 		r.CPU = b.cpu.Seconds() / o.cpu.Seconds()
 		r.Detail += fmt.Sprintf("; processor time %.3g and %.3g s", o.cpu.Seconds(), b.cpu.Seconds())
