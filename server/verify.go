@@ -178,9 +178,11 @@ func (v *audit) event(rec archive.Record) {
 // message notes what was found about one record.
 func (v *audit) message(ctx context.Context, rec archive.Record, c ingest.Condition, err error) error {
 	v.answer.Messages++
-	if err != nil && v.tenant.Ledger.Size() > v.read { // an erasure since may explain it
-		if err := v.events(ctx); err != nil {
-			return err
+	for grown := true; err != nil && grown; { // an erasure since the events were read may explain it
+		if grown = v.tenant.Ledger.Size() > v.read; grown {
+			if err := v.events(ctx); err != nil {
+				return err
+			}
 		}
 		c, err = v.tenant.Opener.Audit(rec, v.ordered)
 	}
