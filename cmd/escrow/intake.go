@@ -151,7 +151,7 @@ func (n *node) entrance(t *tenantNode) *ingest.Entrance {
 }
 
 // start runs the background parts.
-func (n *node) start(_, background context.Context) error {
+func (n *node) start(ctx, background context.Context) error {
 	if n.intake == nil {
 		return nil
 	}
@@ -161,8 +161,27 @@ func (n *node) start(_, background context.Context) error {
 		n.background(background, "sealer", n.intake.seals[t.Name].Run)
 		n.background(background, "indexer", t.Indexer.Run)
 	}
+	return n.listening(ctx)
+}
+
+// listening waits until what platforms publish is handed over: before that a publish is answered by nobody, and comes again out of its order.
+func (n *node) listening(ctx context.Context) error {
+	tick := time.NewTicker(listenPoll)
+	defer tick.Stop()
+	for !n.intake.intake.Listening() {
+		select {
+		case <-ctx.Done():
+			return escrow.Errorf("escrow", escrow.Unavailable, "stopped before the intake listened: %w", ctx.Err())
+		case <-n.failed():
+			return n.failure()
+		case <-tick.C:
+		}
+	}
 	return nil
 }
+
+// listenPoll is how often listening looks; it takes a millisecond or two.
+const listenPoll = time.Millisecond
 
 // trouble returns what tells why a tenant's messages are not sealed or indexed at the moment.
 func (n *node) trouble(s *ingest.Sealer) func() error {
