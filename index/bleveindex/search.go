@@ -128,10 +128,10 @@ func (x *Index) inPartition(ctx context.Context, p *partition, fn func(*scorch.I
 // page sorts the best hits of all partitions and cuts the page out.
 func page(hits []found, r index.Request) []index.Hit {
 	slices.SortFunc(hits, func(a, b found) int {
-		if !r.Newest && a.Score != b.Score {
-			return cmp.Compare(b.Score, a.Score)
+		if r.Newest {
+			return cmp.Or(cmp.Compare(b.key, a.key), cmp.Compare(b.Seq, a.Seq))
 		}
-		return cmp.Compare(b.key, a.key)
+		return cmp.Or(cmp.Compare(b.Score, a.Score), cmp.Compare(b.Seq, a.Seq))
 	})
 	hits = hits[min(r.Offset, len(hits)):]
 	hits = hits[:min(r.Limit, len(hits))]
@@ -145,16 +145,24 @@ func page(hits []found, r index.Request) []index.Hit {
 	return list
 }
 
-// top returns the best Offset+Limit hits of the partition and the number of all.
+// top returns the best Offset+Limit hits of the partition and the number of all. Of equal ones the one archived later comes first.
 func (c *compiler) top(r index.Request) ([]found, uint64, error) {
 	size := r.Offset + r.Limit
-	byTime := &search.SortField{Field: timeField, Desc: true, Type: search.SortFieldAsString}
-	if r.Newest || size == 0 {
-		return c.run(r, max(size, 1), search.SortOrder{byTime})
+	bySeq := &search.SortDocID{Desc: true}
+	if r.Newest {
+		byTime := &search.SortField{Field: timeField, Desc: true, Type: search.SortFieldAsString}
+		hits, total, err := c.run(r, max(size, 1), search.SortOrder{byTime, bySeq})
+		if err != nil {
+			return nil, 0, err
+		}
+		return hits, total, c.addKeys(hits)
+	}
+	if size == 0 {
+		return c.run(r, 1, search.SortOrder{&search.SortScore{Desc: true}})
 	}
 	c.scoring = true
-	// One hit more than wanted shows whether the last place is shared. Only then is the date of every hit looked up, which takes longer than finding
-	// it.
+	// One hit more than wanted shows whether the last place is shared. Only then is the number of every hit looked up, which takes longer than
+	// finding it.
 	hits, total, err := c.run(r, size+1, search.SortOrder{&search.SortScore{Desc: true}})
 	if err != nil || len(hits) <= size {
 		return hits, total, err
@@ -162,7 +170,7 @@ func (c *compiler) top(r index.Request) ([]found, uint64, error) {
 	if hits[size].Score != hits[size-1].Score {
 		return hits[:size], total, nil
 	}
-	return c.run(r, size, search.SortOrder{&search.SortScore{Desc: true}, byTime})
+	return c.run(r, size, search.SortOrder{&search.SortScore{Desc: true}, bySeq})
 }
 
 func (c *compiler) run(r index.Request, size int, order search.SortOrder) (hits []found, total uint64, err error) {
@@ -182,7 +190,7 @@ func (c *compiler) run(r index.Request, size int, order search.SortOrder) (hits 
 		}
 		hits = append(hits, found{Hit: index.Hit{Seq: seq, Score: d.Score}})
 	}
-	return hits, top.Total(), c.addKeys(hits)
+	return hits, top.Total(), nil
 }
 
 func rootOf(q *index.Query) index.Node {
@@ -192,7 +200,7 @@ func rootOf(q *index.Query) index.Node {
 	return q.Root
 }
 
-// addKeys looks up what hits of the same score are sorted by.
+// addKeys looks up the dates by which the newest hits of several partitions are put in order.
 func (c *compiler) addKeys(hits []found) error {
 	values, err := c.reader.DocValueReader([]string{timeField})
 	if err != nil {
