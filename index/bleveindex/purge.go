@@ -268,4 +268,3 @@ func (p *partition) onDisk(path string) bool {
 	return !errors.Is(err, fs.ErrNotExist)
 }
 
-var dbgDrain = func(*partition, int, []string) {}
