@@ -39,8 +39,6 @@ const (
 	purgeRounds = 8
 	// pollInterval is how often Purge looks whether the engine has removed replaced files; it offers no notice of it.
 	pollInterval = 10 * time.Millisecond
-	// patience is how often it looks before it removes them itself.
-	patience = 100
 	// backoff slows the engine's endless retries after an error, such as a full disk.
 	backoff = time.Second
 )

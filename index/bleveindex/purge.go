@@ -173,47 +173,28 @@ func (p *partition) segmentFiles() (in map[string]bool, err error) {
 	return in, nil
 }
 
-// drain waits until the searches that began before it are over and the replaced files gone. The engine removes them when it writes, so it is given
-// something to write; what it overlooks, as it does now and then under load, is removed here. That is safe: a snapshot without the files is durable
-// already, and the engine loads the latest one only.
+// drain waits until the searches that began before it are over and the engine has removed the replaced files. The engine tidies up when it writes, so
+// it is given something to write.
 func (p *partition) drain(ctx context.Context, replaced []string) error {
-	gone := func(name string) bool { return !p.onDisk(filepath.Join(p.dir, name)) }
 	p.gate.Lock() // whoever gets it knows that nobody searches
-	replaced = slices.DeleteFunc(replaced, gone)
+	replaced, err := p.obsolete(replaced)
 	p.gate.Unlock()
-	for range patience {
-		if len(replaced) == 0 {
-			return nil
-		}
+	for err == nil && len(replaced) > 0 {
 		if err := p.flush(ctx, bleve.NewBatch()); err != nil {
 			return err
 		}
 		if err := pause(ctx); err != nil {
 			return err
 		}
-		replaced = slices.DeleteFunc(replaced, gone)
+		replaced, err = p.obsolete(replaced)
 	}
-	return p.remove(replaced)
+	return err
 }
 
-// remove removes files the engine has overlooked, unless it does refer to them.
-func (p *partition) remove(names []string) (err error) {
-	s, err := p.snapshot()
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, s.Close()) }()
-	for _, seg := range s.Segments() {
-		if slices.Contains(names, fileName(seg.Segment())) {
-			return escrow.Errorf(purgeOp, escrow.Internal, "a segment that was replaced is still in use: rebuild the index from the ledger")
-		}
-	}
-	for _, name := range names {
-		if err := os.Remove(filepath.Join(p.dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return escrow.Errorf(purgeOp, escrow.Unavailable, "removing a replaced file: %w", err)
-		}
-	}
-	return nil
+// obsolete returns those of the files that are on the disk and belong to no segment: one that was being written may have become one.
+func (p *partition) obsolete(names []string) ([]string, error) {
+	in, err := p.segmentFiles()
+	return slices.DeleteFunc(names, func(name string) bool { return in[name] || !p.onDisk(filepath.Join(p.dir, name)) }), err
 }
 
 func pause(ctx context.Context) error {
