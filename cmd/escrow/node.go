@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -220,9 +221,23 @@ func (n *node) addTrees(t *tenantNode) error {
 	})
 }
 
+// loadDirectory reads the snapshot of the directory. One that is damaged is set aside: everything in it is in the ledger, too.
+func (n *node) loadDirectory(t *tenantNode) (*directory.Directory, error) {
+	dir, key := n.app.keysDir(t.Name), t.Keys.Secret("directory")
+	d, err := directory.Open(n.app.fs, dir, key)
+	if kind := escrow.KindOf(err); kind != escrow.Corrupt && kind != escrow.Forged {
+		return d, err
+	}
+	n.log.Warn("the snapshot of the subject directory is damaged and is built anew from the ledger", "tenant", t.Name, "err", err)
+	if err := n.app.fs.Remove(filepath.Join(dir, "directory")); err != nil {
+		return nil, escrow.Errorf("escrow", escrow.Unavailable, "remove the damaged directory: %w", err)
+	}
+	return directory.Open(n.app.fs, dir, key)
+}
+
 // openDirectory loads the snapshot of the directory and brings it up to date from the ledger.
 func (n *node) openDirectory(ctx context.Context, t *tenantNode) (err error) {
-	if t.Directory, err = directory.Open(n.app.fs, n.app.keysDir(t.Name), t.Keys.Secret("directory")); err != nil {
+	if t.Directory, err = n.loadDirectory(t); err != nil {
 		return err
 	}
 	t.Disposal = &disposal.Pipeline{Ledger: t.Ledger, Keys: t.Keys, Directory: t.Directory, Logger: n.log,
