@@ -79,6 +79,12 @@ func BenchmarkSearch(b *testing.B) {
 				}
 			})
 		}
+		b.Run(map[bool]string{false: "plain/", true: "sealed/"}[sealed]+"the, newest", func(b *testing.B) {
+			r := index.Request{Query: parse(b, "the"), Limit: 25, Newest: true}
+			for range b.N {
+				search(b, x, r)
+			}
+		})
 		closeIndex(b, x)
 		restore()
 	}
