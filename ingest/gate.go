@@ -1,7 +1,6 @@
 package ingest
 
 import (
-	"bytes"
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
@@ -99,6 +98,9 @@ func (e *Entrance) envelope(a *natslog.Arrival) (Envelope, error) {
 		return Envelope{}, escrow.Errorf("ingest.Admit", escrow.Invalid, "the payload has %d bytes, at most %d are taken; send large attachments apart", len(a.Data), limit)
 	}
 	env := Envelope{Channel: a.Channel, Header: keptHeaders(a.Header), Publisher: a.Publisher, Received: a.Received, Original: a.Data}
+	if n := headerBytes(env.Header); n > MaxHeaderBytes {
+		return Envelope{}, escrow.Errorf("ingest.Admit", escrow.Invalid, "the headers kept with a message have %d bytes, at most %d are taken; put long values into the message", n, MaxHeaderBytes)
+	}
 	var err error
 	if env.ContentType, err = contentType(a.Header); err != nil {
 		return Envelope{}, err
@@ -120,6 +122,11 @@ func (e *Entrance) validate(env Envelope) (string, error) {
 	m, id, err := parsePublished(env)
 	if err != nil {
 		return "", err
+	}
+	for i, p := range append([]escrow.Participant{m.From}, m.To...) {
+		if p.ID.Scheme() == ErasedIdentity.Scheme() {
+			return "", escrow.Errorf("ingest.Admit", escrow.Invalid, "participant %d: the scheme %q stands for people who were erased and is not taken", i, ErasedIdentity.Scheme())
+		}
 	}
 	if m.Retention != "" {
 		if _, err := e.Recorder.Schedule.Class(m.Retention); err != nil {
@@ -178,6 +185,19 @@ func keptHeaders(h map[string][]string) map[string][]string {
 		}
 	}
 	return kept
+}
+
+// MaxHeaderBytes bounds names and values of the headers kept with a message. They are sealed in front of it, within the same facet.
+const MaxHeaderBytes = 64 << 10
+
+func headerBytes(h map[string][]string) (n int) {
+	for name, values := range h {
+		n += len(name)
+		for _, v := range values {
+			n += len(v)
+		}
+	}
+	return n
 }
 
 // first returns the first value of a header, whatever the case of its name.
@@ -258,9 +278,7 @@ func (e *Entrance) same(seq escrow.Seq, env Envelope) error {
 		return escrow.Errorf("ingest.Admit", escrow.Erased, "this id was archived and has been erased since; it is not taken again")
 	case err != nil:
 		return err
-	case old.Erased > 0: // parts are gone, so the bytes cannot be compared; the id decides
-		return nil
-	case old.Envelope.ContentType != env.ContentType || !bytes.Equal(old.Envelope.Original, env.Original):
+	case old.Envelope.ContentType != env.ContentType || !old.From(env.Original):
 		return escrow.Errorf("ingest.Admit", escrow.Conflict,
 			`this id is archived in this channel with other content; publish a change as type "edit" with refers_to, or under an id of its own`)
 	}

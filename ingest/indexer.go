@@ -29,6 +29,7 @@ type Indexer struct {
 	removed, redacted int        // since the last Reach
 
 	moved bell.Bell // rung when the position changes
+	trouble
 }
 
 // SearchIndex is what the indexer needs of an index; *bleveindex.Index is one.
@@ -49,19 +50,31 @@ type Erasures interface {
 const (
 	// indexBatch documents are applied at once: below it Bleve writes too many small segments.
 	indexBatch = 1000
-	// indexBatchBytes of original bytes end a batch early, so that large mails do not pile up in memory.
+	// indexBatchBytes of original bytes, or of sealed ones, end a batch early, so that large mails do not pile up in memory.
 	indexBatchBytes = 8 << 20
+	// indexGroup records are opened before their sizes are looked at.
+	indexGroup = 64
 )
 
-// Run follows the ledger until ctx ends.
+// Run follows the ledger until ctx ends. While the disk is full it tries again; a record or an index that cannot be read ends it, and Trouble says so:
+// searches are incomplete from then on, and say so too, while messages are still taken in.
 func (x *Indexer) Run(ctx context.Context) error {
 	for ctx.Err() == nil {
-		if err := x.Ledger.Wait(ctx, x.Index.Position()+1); err != nil {
+		err := x.Ledger.Wait(ctx, x.Index.Position()+1)
+		if err == nil {
+			err = x.Follow(ctx, x.Ledger.Size())
+		}
+		if ctx.Err() != nil {
 			break
 		}
-		if err := x.Follow(ctx, x.Ledger.Size()); err != nil && ctx.Err() == nil {
-			return err
+		x.note(x.Logger, "indexer", x.Opener.Tenant, err)
+		if err == nil {
+			continue
 		}
+		if escrow.KindOf(err) != escrow.Unavailable {
+			break
+		}
+		pause(ctx)
 	}
 	return nil
 }
@@ -93,11 +106,7 @@ func (x *Indexer) Reach(ctx context.Context, n escrow.TreeSize) (removed, redact
 }
 
 // Purge cleans the index files of deleted words; see disposal.Index.
-func (x *Indexer) Purge(ctx context.Context) ([]uint32, error) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	return x.Index.Purge(ctx)
-}
+func (x *Indexer) Purge(ctx context.Context) ([]uint32, error) { return x.Index.Purge(ctx) }
 
 // Rebuild empties the index and fills it again from the ledger. It returns the leaves of the keys of the files that are no more.
 func (x *Indexer) Rebuild(ctx context.Context) (dead []uint32, err error) {
@@ -135,21 +144,28 @@ func (x *Indexer) step(ctx context.Context, n escrow.TreeSize) error {
 	if err != nil {
 		return err
 	}
-	batch := index.Batch{Position: from + escrow.TreeSize(len(recs))}
-	if last := recs[len(recs)-1]; last.Header.Kind == archive.KindErase {
-		if err := x.Erasures.WaitApplied(ctx, batch.Position); err != nil {
+	last := recs[len(recs)-1]
+	erasure := last.Header.Kind == archive.KindErase
+	if erasure { // before anything is opened that may die with it
+		if err := x.Erasures.WaitApplied(ctx, from+escrow.TreeSize(len(recs))); err != nil {
 			return err
 		}
-		if err := x.erase(ctx, last, &batch); err != nil {
-			return err
-		}
-		recs = recs[:len(recs)-1]
 	}
-	docs, err := x.documents(ctx, recs)
+	opened, err := x.open(ctx, recs)
 	if err != nil {
 		return err
 	}
-	batch.Docs = docs
+	batch := index.Batch{Position: from + escrow.TreeSize(len(opened))}
+	for _, d := range opened {
+		if d != nil {
+			batch.Docs = append(batch.Docs, *d)
+		}
+	}
+	if erasure && len(opened) == len(recs) {
+		if err := x.erase(ctx, last, &batch); err != nil {
+			return err
+		}
+	}
 	if err := x.Index.Apply(ctx, batch); err != nil {
 		return err
 	}
@@ -175,35 +191,42 @@ func (x *Indexer) read(ctx context.Context, from escrow.Seq, n escrow.TreeSize) 
 	return recs, err
 }
 
-// documents opens and parses records on all cores. Records whose body is dead, and events, have no document.
-func (x *Indexer) documents(ctx context.Context, recs []archive.Record) ([]index.Document, error) {
-	slots := make([]*index.Document, len(recs))
-	err := eachParallel(ctx, len(recs), func(i int) (err error) {
-		slots[i], err = x.document(recs[i])
-		return err
-	})
-	var docs []index.Document
-	for _, d := range slots {
-		if d != nil {
-			docs = append(docs, *d)
+// open opens and parses records on all cores, some at a time, until enough text is in memory: a record of a few bytes may hold megabytes of it. It returns
+// the documents of the first records, at least one, with nil for events and for messages whose body is dead.
+func (x *Indexer) open(ctx context.Context, recs []archive.Record) ([]*index.Document, error) {
+	var out []*index.Document
+	for bytes := 0; len(out) < len(recs) && bytes < indexBatchBytes; {
+		some := recs[len(out):min(len(out)+indexGroup, len(recs))]
+		docs, sizes := make([]*index.Document, len(some)), make([]int, len(some))
+		err := eachParallel(ctx, len(some), func(i int) (err error) {
+			docs[i], sizes[i], err = x.document(some[i])
+			return err
+		})
+		if err != nil {
+			return nil, err
 		}
+		for _, n := range sizes {
+			bytes += n
+		}
+		out = append(out, docs...)
 	}
-	return docs, err
+	return out, nil
 }
 
-func (x *Indexer) document(rec archive.Record) (*index.Document, error) {
+// document returns what is indexed of a record, and how many original bytes it has; nil if there is nothing to index.
+func (x *Indexer) document(rec archive.Record) (*index.Document, int, error) {
 	if rec.Header.Kind != archive.KindMessage {
-		return nil, nil
+		return nil, 0, nil
 	}
 	o, err := x.Opener.Open(rec)
 	if escrow.KindOf(err) == escrow.Erased {
-		return nil, nil
+		return nil, 0, nil
 	}
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	d := Document(o, x.Schedule)
-	return &d, nil
+	return &d, len(o.Envelope.Original), nil
 }
 
 // erase adds to the batch what an erasure changes: documents that are dead now go, those that lost an identity are written again without it.
@@ -221,7 +244,7 @@ func (x *Indexer) erase(ctx context.Context, rec archive.Record, batch *index.Ba
 		if err != nil {
 			return err
 		}
-		for chunk := range slices.Chunk(seqs, indexBatch) {
+		for chunk := range slices.Chunk(seqs, indexGroup) {
 			if err := x.again(ctx, chunk); err != nil {
 				return err
 			}
@@ -235,30 +258,32 @@ func (x *Indexer) erase(ctx context.Context, rec archive.Record, batch *index.Ba
 
 // again opens records anew and indexes what is left of them, leaving the index's position where it was.
 func (x *Indexer) again(ctx context.Context, seqs []escrow.Seq) error {
-	batch := index.Batch{Position: x.Index.Position()}
-	slots := make([]*index.Document, len(seqs))
-	err := eachParallel(ctx, len(seqs), func(i int) error {
-		rec, err := x.Ledger.Read(seqs[i])
+	recs := make([]archive.Record, len(seqs))
+	for i, seq := range seqs {
+		var err error
+		if recs[i], err = x.Ledger.Read(seq); err != nil {
+			return err
+		}
+	}
+	for len(recs) > 0 {
+		opened, err := x.open(ctx, recs)
 		if err != nil {
 			return err
 		}
-		slots[i], err = x.document(rec)
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	for i, d := range slots {
-		if d == nil {
-			batch.Delete = append(batch.Delete, seqs[i])
-			continue
+		batch := index.Batch{Position: x.Index.Position()}
+		for i, d := range opened {
+			if d == nil {
+				batch.Delete = append(batch.Delete, recs[i].Seq)
+				continue
+			}
+			batch.Docs = append(batch.Docs, *d)
 		}
-		batch.Docs = append(batch.Docs, *d)
+		if err := x.Index.Apply(ctx, batch); err != nil {
+			return err
+		}
+		x.removed, x.redacted = x.removed+len(batch.Delete), x.redacted+len(batch.Docs)
+		recs = recs[len(opened):]
 	}
-	if err := x.Index.Apply(ctx, batch); err != nil {
-		return err
-	}
-	x.removed, x.redacted = x.removed+len(batch.Delete), x.redacted+len(batch.Docs)
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"bytes"
 	"slices"
 
 	"escrow"
@@ -24,6 +25,32 @@ type Opened struct {
 	Message  escrow.Message // participants who were erased have the identity ErasedIdentity
 	Subjects []uint32       // subject leaf of each participant still there: From, then To
 	Erased   int            // participants whose identity is gone
+
+	template []byte
+	cuts     []Cut
+	pieces   map[uint16][]byte
+}
+
+// From reports whether the record was made from these original bytes, as far as that can still be told: every byte is compared but those of participants who
+// were erased.
+func (o *Opened) From(original []byte) bool {
+	if o.Erased == 0 {
+		return bytes.Equal(o.Envelope.Original, original)
+	}
+	n := len(o.template)
+	for _, c := range o.cuts {
+		n += int(c.Len)
+	}
+	if n != len(original) {
+		return false
+	}
+	template, pieces := Cutout(original, o.cuts)
+	for who, piece := range o.pieces {
+		if !bytes.Equal(piece, pieces[who]) {
+			return false
+		}
+	}
+	return bytes.Equal(template, o.template)
 }
 
 // ErasedIdentity stands for a participant who was erased.
@@ -62,6 +89,7 @@ func (o *Opener) Open(rec archive.Record) (Opened, error) {
 	}
 	out.Envelope = head.Envelope
 	out.Envelope.Original, _ = Restore(template, cuts, pieces, Placeholder)
+	out.template, out.cuts, out.pieces = template, cuts, pieces
 	out.Message = understand(out.Envelope)
 	out.Message.From, out.Message.To = people[0], people[1:]
 	return out, nil

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"io"
+	"math"
 	"slices"
 	"time"
 
@@ -76,10 +77,10 @@ func (r *Recorder) Record(seq escrow.Seq, env Envelope, from Origin) (archive.En
 	rule := r.Channels[env.Channel]
 	for range sealAttempts {
 		p, err := r.parts(seq, env, m, rule.Policy, r.class(rule, m))
-		p.context.Stream = from.Channel
 		if err != nil {
 			return archive.Entry{}, err
 		}
+		p.context.Stream = from.Channel
 		blob, err := r.Sealer.Seal(r.Keys, p.context, p.facets)
 		if escrow.KindOf(err) == escrow.Erased {
 			continue // a participant was erased meanwhile; the directory gives who writes now a new number
@@ -136,6 +137,9 @@ type parts struct {
 }
 
 func (r *Recorder) parts(seq escrow.Seq, env Envelope, m escrow.Message, policy Policy, class retention.Class) (parts, error) {
+	if seq > math.MaxUint32 { // the tree of messages ends here; beyond it shares of other messages would be used again
+		return parts{}, escrow.Errorf("ingest.Record", escrow.Unavailable, "the key tree of messages is used up after 2³² records; it needs a new generation")
+	}
 	people := append([]escrow.Participant{m.From}, m.To...)
 	leaves := make([]uint32, len(people))
 	for i, who := range people {

@@ -3,7 +3,6 @@ package ingest
 import (
 	"context"
 	"encoding/hex"
-	"errors"
 	"log/slog"
 	"sync/atomic"
 	"time"
@@ -32,9 +31,10 @@ type Sealer struct {
 	Logger   *slog.Logger
 
 	sequencer *natslog.Sequencer
-	trouble   atomic.Pointer[error]
-	done      atomic.Uint64 // last stream sequence sealed and acknowledged in this run
-	unpurged  int           // entries acknowledged since the last purge
+	trouble
+	done     atomic.Uint64 // last stream sequence sealed and acknowledged in this run
+	unread   error         // why the ledger could not be asked for a counter
+	unpurged int           // entries acknowledged since the last purge
 }
 
 // EventWriter makes event records; *Chronicle is one.
@@ -46,10 +46,12 @@ type EventWriter interface {
 const (
 	// sealBatch records become durable with one fsync; more would only add latency.
 	sealBatch = 1000
+	// sealGroup records are sealed at a time before their sizes are looked at.
+	sealGroup = 64
+	// sealBytes of sealed records end a batch.
+	sealBytes = 32 << 20
 	// sealWait is how long a round waits for a first entry.
 	sealWait = 500 * time.Millisecond
-	// sealPause is the pause before another attempt after a round that failed.
-	sealPause = time.Second
 	// purgeEvery is how many sealed entries may stay in the log. A purge rewrites stream state, so it is not worth doing for each batch.
 	purgeEvery = 20_000
 	// drainPatience rounds without an entry say that the log has nothing more to deliver; one alone may only mean that a large entry comes in parts.
@@ -57,45 +59,24 @@ const (
 )
 
 // Run seals until ctx ends. While the log does not answer or the disk is full it tries again, and Trouble says why nothing is sealed. It returns nil when
-// ctx ends, and otherwise an error that trying again cannot mend: keys that are gone, a ledger that contradicts itself.
+// ctx ends, and otherwise an error that trying again cannot mend: keys that are gone, a ledger that takes nothing more until it is opened again.
 func (s *Sealer) Run(ctx context.Context) error {
 	for ctx.Err() == nil {
 		_, err := s.Round(ctx, sealWait)
 		if ctx.Err() != nil {
 			break
 		}
-		s.note(err)
+		s.note(s.Logger, "sealer", s.Log.Tenant(), err)
 		if err == nil {
 			continue
 		}
 		if kind := escrow.KindOf(err); kind != escrow.Unavailable && kind != escrow.NotFound { // not found: the log, while NATS starts again
 			return err
 		}
-		pause := time.NewTimer(sealPause)
-		select {
-		case <-ctx.Done():
-		case <-pause.C:
+		if stats, serr := s.Ledger.Stats(); serr == nil && stats.Failed != nil {
+			return stats.Failed
 		}
-		pause.Stop()
-	}
-	return nil
-}
-
-// note remembers the outcome of a round, and logs when it is another than before.
-func (s *Sealer) note(err error) {
-	before := s.trouble.Swap(&err)
-	switch {
-	case err != nil && (before == nil || *before == nil):
-		s.Logger.Error("nothing is sealed until this is over", "tenant", s.Log.Tenant(), "err", err)
-	case err == nil && before != nil && *before != nil:
-		s.Logger.Info("sealing goes on", "tenant", s.Log.Tenant())
-	}
-}
-
-// Trouble returns why the last round of Run sealed nothing, nil if it did. It may be called at any time.
-func (s *Sealer) Trouble() error {
-	if err := s.trouble.Load(); err != nil {
-		return *err
+		pause(ctx)
 	}
 	return nil
 }
@@ -129,7 +110,10 @@ func (s *Sealer) Waiting(ctx context.Context) (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
-	done := max(s.done.Load(), s.Ledger.LastSource()[s.Log.Tag()])
+	done := s.done.Load()
+	if last := s.Ledger.LastSource()[s.Log.Tag()]; last <= state.Last { // not one that lost its end
+		done = max(done, last)
+	}
 	if state.Msgs == 0 || state.Last <= done {
 		return 0, nil
 	}
@@ -152,8 +136,8 @@ func (s *Sealer) Round(ctx context.Context, wait time.Duration) (int, error) {
 	}
 	tags, err := s.append(ctx, deliveries)
 	if err != nil {
-		s.sequencer = nil // what it has seen is not in the ledger, and comes again
-		return 0, errors.Join(err, s.Log.Rewind(ctx))
+		s.sequencer = nil // what it has seen is not in the ledger, and comes again: start rewinds the log
+		return 0, err
 	}
 	s.sequencer.Settled()
 	if s.Sealed != nil {
@@ -173,12 +157,19 @@ func (s *Sealer) purge(ctx context.Context, worth int) error {
 	if s.unpurged < worth {
 		return nil
 	}
+	if err := s.Log.Purge(ctx, s.done.Load()); err != nil {
+		return err
+	}
 	s.unpurged = 0
-	return s.Log.Purge(ctx, s.done.Load())
+	return nil
 }
 
-// start learns from the ledger where each channel stands, and reports a log that is not the one it was.
+// start makes the log deliver what is not acknowledged from its beginning, learns from the ledger where each channel stands, and reports a log that is not
+// the one it was.
 func (s *Sealer) start(ctx context.Context) error {
+	if err := s.Log.Rewind(ctx); err != nil {
+		return err
+	}
 	state, err := s.Log.State(ctx)
 	if err != nil {
 		return err
@@ -189,18 +180,28 @@ func (s *Sealer) start(ctx context.Context) error {
 		err = s.incidentOnce(ctx, events.LogIncident{What: c.String(), Sequence: state.Last, From: state.Last + 1, To: sealed[tag],
 			Detail: "the log's storage was replaced, restored from an older copy, or lost its end; entries acknowledged before may be missing"})
 	}
-	s.sequencer = natslog.NewSequencer(s.Ledger.Streams(), s.known)
-	return err
+	if err != nil {
+		return err
+	}
+	if last := sealed[tag]; last != 0 && last <= state.Last && state.Msgs > 0 { // a run before did not purge what it had sealed
+		s.done.Store(max(s.done.Load(), last))
+		s.unpurged++
+	}
+	s.sequencer, s.unread = natslog.NewSequencer(s.Ledger.Streams(), s.known), nil
+	return nil
 }
 
 // known looks a counter up in the ledger.
 func (s *Sealer) known(channel [16]byte, counter uint64) (natslog.Sealed, bool) {
 	seq, ok, err := s.Ledger.Find(channel, counter)
-	if err != nil || !ok {
-		return natslog.Sealed{}, false
+	var h archive.Header
+	if err == nil && ok {
+		h, err = s.Ledger.Header(seq)
 	}
-	h, err := s.Ledger.Header(seq)
 	if err != nil {
+		s.unread = err // append looks at it before anything is decided
+	}
+	if err != nil || !ok {
 		return natslog.Sealed{}, false
 	}
 	sealed := natslog.Sealed{Digest: h.Entry}
@@ -253,28 +254,48 @@ func (s *Sealer) incidentEntry(f events.LogIncident) (archive.Entry, error) {
 	return s.Events.Entry(archive.KindIncident, f)
 }
 
-// append seals what deliveries hold and appends it. Records are sealed for the number they will have, so when an event was written meanwhile they are
-// sealed again.
-func (s *Sealer) append(ctx context.Context, deliveries []natslog.Delivery) ([][16]byte, error) {
+// append seals what deliveries hold and appends it. It returns the deduplication tags of the messages among them.
+func (s *Sealer) append(ctx context.Context, deliveries []natslog.Delivery) (tags [][16]byte, err error) {
 	plans, taken := make([]plan, 0, len(deliveries)), make(map[[16]byte]bool, len(deliveries))
 	for i := range deliveries {
 		plans = append(plans, s.plan(&deliveries[i], taken)...)
 	}
+	if s.unread != nil {
+		return nil, s.unread
+	}
+	for _, p := range plans {
+		if p.delivery != nil {
+			tags = append(tags, p.delivery.Entry.Once)
+		}
+	}
+	for len(plans) > 0 {
+		n, err := s.appendSome(ctx, plans)
+		if err != nil {
+			return nil, err
+		}
+		plans = plans[n:]
+	}
+	return tags, nil
+}
+
+// appendSome appends as many of the plans as fit into one batch, at least one, and returns how many. Records are sealed for the number they will have, so
+// when an event was written meanwhile they are sealed again.
+func (s *Sealer) appendSome(ctx context.Context, plans []plan) (int, error) {
 	for range sealAttempts {
 		size := s.Ledger.Size()
-		entries, tags, err := s.entries(ctx, escrow.Seq(size), plans)
-		if err != nil || len(entries) == 0 {
-			return tags, err
+		entries, err := s.entries(ctx, escrow.Seq(size), plans)
+		if err != nil {
+			return 0, err
 		}
 		err = s.Ledger.AppendAt(ctx, size, entries)
 		if err == nil {
-			return tags, nil
+			return len(entries), nil
 		}
 		if escrow.KindOf(err) != escrow.Conflict || s.Ledger.Size() == size {
-			return nil, err
+			return 0, err
 		}
 	}
-	return nil, escrow.Errorf("ingest.Seal", escrow.Internal, "other records kept coming between")
+	return 0, escrow.Errorf("ingest.Seal", escrow.Internal, "other records kept coming between")
 }
 
 // plan is one record to be: an incident, or else a message.
@@ -328,24 +349,37 @@ func gaps(d *natslog.Delivery, v natslog.Verdict) []plan {
 	return plans
 }
 
-// entries turns plans into ledger entries, in order, sealing on all cores. It returns the deduplication tags of the messages among them.
-func (s *Sealer) entries(ctx context.Context, first escrow.Seq, plans []plan) ([]archive.Entry, [][16]byte, error) {
-	out := make([]archive.Entry, len(plans))
-	var tags [][16]byte
-	for _, p := range plans {
-		if p.delivery != nil {
-			tags = append(tags, p.delivery.Entry.Once)
-		}
-	}
-	err := eachParallel(ctx, len(plans), func(i int) (err error) {
-		if plans[i].incident != nil {
-			out[i], err = s.incidentEntry(*plans[i].incident)
+// entries turns plans into ledger entries, in order, sealing some at a time on all cores until they make a batch. A record may be far larger than its log
+// entry, which is compressed as a whole: each of ten thousand readers of a mail has a facet.
+func (s *Sealer) entries(ctx context.Context, first escrow.Seq, plans []plan) ([]archive.Entry, error) {
+	out := make([]archive.Entry, 0, len(plans))
+	for bytes := 0; len(out) < len(plans) && bytes < sealBytes; {
+		some := plans[len(out):min(len(out)+sealGroup, len(plans))]
+		entries := make([]archive.Entry, len(some))
+		from := first + escrow.Seq(len(out))
+		err := eachParallel(ctx, len(some), func(i int) (err error) {
+			entries[i], err = s.entry(from+escrow.Seq(i), some[i])
 			return err
+		})
+		if err != nil {
+			return nil, err
 		}
-		out[i], err = s.record(first+escrow.Seq(i), plans[i])
-		return err
-	})
-	return out, tags, err
+		for i, e := range entries {
+			if bytes > 0 && bytes+len(e.Blob) > archive.MaxBatchBytes {
+				return append(out, entries[:i]...), nil
+			}
+			bytes += len(e.Blob)
+		}
+		out = append(out, entries...)
+	}
+	return out, nil
+}
+
+func (s *Sealer) entry(seq escrow.Seq, p plan) (archive.Entry, error) {
+	if p.incident != nil {
+		return s.incidentEntry(*p.incident)
+	}
+	return s.record(seq, p)
 }
 
 // record opens a log entry and seals what is in it as record seq. An entry that does not open is kept as an incident under the same number.
@@ -367,7 +401,11 @@ func (s *Sealer) record(seq escrow.Seq, p plan) (archive.Entry, error) {
 	if p.late {
 		from.Channel, from.Counter = [16]byte{}, 0
 	}
-	return s.Recorder.Record(seq, env, from)
+	e, err := s.Recorder.Record(seq, env, from)
+	if escrow.KindOf(err) == escrow.Invalid { // one message must not stop all that come after it
+		return s.incidentEntry(foreign(d, "the message cannot be sealed: "+err.Error()))
+	}
+	return e, err
 }
 
 // foreign is the incident of an entry that this archive's intake did not make.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"time"
 
 	"escrow"
 )
@@ -20,6 +21,17 @@ type Client struct {
 
 // maxAnswerBytes bounds what a client reads: an original message in base64 and its frame.
 const maxAnswerBytes = escrow.MaxImport/3*4 + 64<<20
+
+// pingPatience is how long a server may take to say that it is there.
+const pingPatience = 2 * time.Second
+
+// Ping asks whether a server with this token answers.
+func (c *Client) Ping(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, pingPatience)
+	defer cancel()
+	_, err := call[struct{}](ctx, c, "ping", struct{}{})
+	return err
+}
 
 // Search implements API.
 func (c *Client) Search(ctx context.Context, req SearchRequest) (SearchAnswer, error) {

@@ -32,7 +32,7 @@ func (a *Archive) Erase(ctx context.Context, req EraseRequest) (EraseAnswer, err
 			"the basis is a short code such as %q and the case a reference of letters, digits and ._/- : both stay in the ledger for ever, so neither may hold personal data", defaultBasis)
 	}
 	// An erasure ordered before that a full disk stopped half-way is completed first: the index waits for it.
-	if err := t.Disposal.Resume(ctx); err != nil {
+	if _, err := t.Disposal.Complete(ctx); err != nil {
 		return EraseAnswer{}, err
 	}
 	// The index finds the messages, so it has to know all of them; an erasure waits as long as that takes.
@@ -44,6 +44,9 @@ func (a *Archive) Erase(ctx context.Context, req EraseRequest) (EraseAnswer, err
 		return answer, err
 	}
 	out, err := t.Disposal.Erase(ctx, order)
+	if err != nil && out.Seq != 0 {
+		return answer, escrow.Errorf("server.Erase", escrow.KindOf(err), "the erasure is ordered by event %d and is not complete; it is tried again by itself, and at the next start: %w", out.Seq, err)
+	}
 	if err != nil {
 		return answer, err
 	}
@@ -64,6 +67,8 @@ func (t *Tenant) order(ctx context.Context, req EraseRequest) (disposal.Order, E
 	case len(req.Person) > 0 && req.Conversation == "" && req.Message == nil:
 		o.Scope = "person"
 		return t.orderPerson(ctx, req, o)
+	case len(req.Person) == 0 && req.Conversation != "" && req.Channel == "" && req.Message == nil:
+		err = escrow.Errorf("server.Erase", escrow.Invalid, "a conversation belongs to a channel; name it with --channel")
 	case len(req.Person) == 0 && req.Conversation != "" && req.Message == nil:
 		o.Scope = "conversation"
 		o.Messages, err = t.Index.ConversationSeqs(ctx, req.Channel, req.Conversation)

@@ -17,6 +17,7 @@ const maxRequestBytes = 1 << 20
 // Handler offers an API over HTTP to who knows the token.
 func Handler(api API, token string) http.Handler {
 	mux := http.NewServeMux()
+	route(mux, "ping", func(context.Context, struct{}) (struct{}, error) { return struct{}{}, nil })
 	route(mux, "search", api.Search)
 	route(mux, "show", api.Show)
 	route(mux, "proof", api.Proof)

@@ -69,20 +69,22 @@ func (t *Tenant) status(ctx context.Context) (TenantStatus, error) {
 	if err != nil {
 		return s, err
 	}
-	if s.Partial, err = t.partial(ctx); err != nil {
-		return s, err
-	}
+	// What does not answer is part of the answer.
+	s.Partial, err = t.partial(ctx)
+	troubles := []error{err}
 	if t.Waiting != nil {
-		if s.Waiting, err = t.Waiting(ctx); err != nil {
-			return s, err
-		}
+		s.Waiting, err = t.Waiting(ctx)
+		troubles = append(troubles, err)
 	}
 	if t.Intake != nil {
 		stats := t.Intake()
 		s.Intake = &stats
 	}
-	if t.Halted != nil && t.Halted() != nil {
-		s.Halted = t.Halted().Error()
+	if t.Halted != nil {
+		troubles = append(troubles, t.Halted())
+	}
+	if err := errors.Join(troubles...); err != nil {
+		s.Halted = err.Error()
 	}
 	return s, nil
 }

@@ -84,6 +84,9 @@ func (c *config) check() error {
 		if err := name.Check(); err != nil {
 			return err
 		}
+		if t == nil {
+			return escrow.Errorf("escrow", escrow.Invalid, "tenant %s: null where an object must be", name)
+		}
 		if err := t.check(); err != nil {
 			return escrow.Errorf("escrow", escrow.Invalid, "tenant %s: %w", name, err)
 		}

@@ -80,10 +80,10 @@ func (a *app) initArchive(c *cobra.Command, tenant escrow.Tenant, region string,
 	if err != nil {
 		return madeArchive{}, err
 	}
-	if err := a.saveConfig(cfg); err != nil {
+	if err := a.ensureLocalPlatform(); err != nil {
 		return madeArchive{}, err
 	}
-	return madeArchive{Tenant: tenant, Data: a.dir, Key: key, Credentials: a.localSeedPath()}, a.ensureLocalPlatform()
+	return madeArchive{Tenant: tenant, Data: a.dir, Key: key, Credentials: a.localSeedPath()}, a.saveConfig(cfg)
 }
 
 func (a *app) newConfig(region string, port int) (config, error) {

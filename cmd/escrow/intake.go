@@ -31,7 +31,7 @@ func (n *node) openLog(ctx context.Context, opt nodeOptions) error {
 		return err
 	}
 	gate := &ingest.Gate{Tenants: map[escrow.Tenant]*ingest.Entrance{}}
-	cfg := natslog.IntakeConfig{Now: n.app.now, Counters: map[escrow.Tenant]map[[16]byte]uint64{}, Marks: in.marks, Importers: []string{"", localPlatform}, Logger: n.log}
+	cfg := natslog.IntakeConfig{Now: n.app.now, Counters: map[escrow.Tenant]map[[16]byte]uint64{}, Marks: in.marks, Importers: n.importers(), Logger: n.log}
 	for _, t := range n.tenants {
 		if err := n.openTenantLog(ctx, t); err != nil {
 			return escrow.Errorf("escrow", escrow.KindOf(err), "tenant %s: %w", t.Name, err)
@@ -46,9 +46,17 @@ func (n *node) openLog(ctx context.Context, opt nodeOptions) error {
 	in.intake = intake
 	n.api.NATS = in.url(n.cfg)
 	if in.server != nil {
-		n.api.Platforms = platformFile{app: n.app, apply: in.server.SetPlatforms}
+		n.api.Platforms = &platformFile{app: n.app, apply: in.server.SetPlatforms}
 	}
 	return nil
+}
+
+// importers may publish imports, which are larger: the operator's platform, and what runs within this process. On an external server nobody can be told apart.
+func (n *node) importers() []string {
+	if n.intake.server == nil {
+		return []string{localPlatform}
+	}
+	return []string{"", localPlatform}
 }
 
 // connect starts the embedded NATS server, or reaches the configured one. The logs have a connection of their own, so that sealing and taking in do not wait
@@ -157,9 +165,10 @@ func (n *node) start(ctx, background context.Context) error {
 	}
 	n.background(background, "intake", n.intake.intake.Run)
 	for _, t := range n.tenants {
-		t.Intake, t.Halted, t.Live = n.intake.intake.Stats, n.trouble(n.intake.seals[t.Name]), true
+		t.Intake, t.Halted, t.Live = n.intake.intake.Stats, n.trouble(t, n.intake.seals[t.Name]), true
 		n.background(background, "sealer", n.intake.seals[t.Name].Run)
 		n.background(background, "indexer", t.Indexer.Run)
+		n.background(background, "disposal", t.Disposal.Run)
 	}
 	return n.listening(ctx)
 }
@@ -184,8 +193,8 @@ func (n *node) listening(ctx context.Context) error {
 const listenPoll = time.Millisecond
 
 // trouble returns what tells why a tenant's messages are not sealed or indexed at the moment.
-func (n *node) trouble(s *ingest.Sealer) func() error {
-	return func() error { return errors.Join(n.failure(), s.Trouble()) }
+func (n *node) trouble(t *tenantNode, s *ingest.Sealer) func() error {
+	return func() error { return errors.Join(n.failure(), s.Trouble(), t.Indexer.Trouble()) }
 }
 
 // drained waits until everything acknowledged so far is sealed.

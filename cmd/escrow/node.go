@@ -83,7 +83,7 @@ func (a *app) openNode(ctx context.Context, opt nodeOptions) (*node, error) {
 	n.onClose(lock.Close)
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	n.stop = stop
-	n.api = &server.Archive{Tenants: map[escrow.Tenant]*server.Tenant{}, Version: version(), Now: a.now, Logger: n.log, Platforms: platformFile{app: a}}
+	n.api = &server.Archive{Tenants: map[escrow.Tenant]*server.Tenant{}, Version: version(), Now: a.now, Logger: n.log, Platforms: &platformFile{app: a}}
 	err = n.openTenants(ctx)
 	if err == nil && opt.log {
 		err = n.openLog(ctx, opt)
@@ -163,6 +163,10 @@ func (n *node) openTenant(ctx context.Context, name escrow.Tenant, cfg *tenantCo
 		return nil, err
 	}
 	n.onClose(ledger.Close)
+	if had := max(keys.Signed(), keys.Applied()); ledger.Size() < had {
+		return nil, escrow.Errorf("escrow", escrow.Forged, "the ledger has %d records and had at least %d when its keys were last written: it was rolled back to an older copy; restore the newest one", ledger.Size(), had)
+	}
+	n.onClose(func() error { return keepSize(keys, ledger) })
 	sealer, err := seal.New(a.rand)
 	if err != nil {
 		return nil, err
@@ -269,8 +273,15 @@ func (n *node) openIndex(ctx context.Context, t *tenantNode) (err error) {
 		return err
 	}
 	n.onClose(t.Index.Close)
+	if t.Index.Position() > t.Ledger.Size() {
+		n.log.Warn("the search index is ahead of the ledger and is built anew", "tenant", t.Name)
+		if _, err := t.Index.Reset(ctx); err != nil {
+			return err
+		}
+	}
 	t.Indexer = &ingest.Indexer{Ledger: t.Ledger, Opener: t.Opener, Index: t.Index, Schedule: t.Schedule, Erasures: t.Disposal, Logger: n.log}
 	t.Disposal.Index = t.Indexer
+	n.onClose(t.Disposal.Close)
 	inUse, err := t.Index.Leaves(ctx)
 	if err != nil {
 		return err

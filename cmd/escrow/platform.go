@@ -6,6 +6,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"sync"
 
 	"escrow"
 	"escrow/events"
@@ -80,10 +81,12 @@ func (a *app) makeSeed(name string) (string, error) {
 type platformFile struct {
 	app   *app
 	apply func([]natslog.Platform) error // nil where no server runs
+
+	mu sync.Mutex // one change at a time
 }
 
 // Set implements server.PlatformStore.
-func (f platformFile) Set(p natslog.Platform) ([]natslog.Platform, error) {
+func (f *platformFile) Set(p natslog.Platform) ([]natslog.Platform, error) {
 	return f.change(func(list []natslog.Platform) ([]natslog.Platform, error) {
 		list = slices.DeleteFunc(list, func(old natslog.Platform) bool { return old.Name == p.Name })
 		return append(list, p), nil
@@ -91,7 +94,7 @@ func (f platformFile) Set(p natslog.Platform) ([]natslog.Platform, error) {
 }
 
 // Remove implements server.PlatformStore.
-func (f platformFile) Remove(name string) ([]natslog.Platform, error) {
+func (f *platformFile) Remove(name string) ([]natslog.Platform, error) {
 	return f.change(func(list []natslog.Platform) ([]natslog.Platform, error) {
 		n := len(list)
 		list = slices.DeleteFunc(list, func(old natslog.Platform) bool { return old.Name == name })
@@ -102,7 +105,9 @@ func (f platformFile) Remove(name string) ([]natslog.Platform, error) {
 	})
 }
 
-func (f platformFile) change(edit func([]natslog.Platform) ([]natslog.Platform, error)) ([]natslog.Platform, error) {
+func (f *platformFile) change(edit func([]natslog.Platform) ([]natslog.Platform, error)) ([]natslog.Platform, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	list, err := f.app.loadPlatforms()
 	if err != nil {
 		return nil, err
@@ -113,12 +118,13 @@ func (f platformFile) change(edit func([]natslog.Platform) ([]natslog.Platform, 
 	if err := natslog.CheckPlatforms(list); err != nil {
 		return nil, err
 	}
-	if f.apply != nil {
-		if err := f.apply(list); err != nil {
-			return nil, err
-		}
+	if err := f.app.savePlatforms(list); err != nil {
+		return nil, err
 	}
-	return list, f.app.savePlatforms(list)
+	if f.apply != nil {
+		return list, f.apply(list)
+	}
+	return list, nil
 }
 
 func (a *app) platformCommand() *cobra.Command {

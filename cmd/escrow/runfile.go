@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"net/http"
 
-	"escrow"
 	"escrow/internal/vfs"
 	"escrow/server"
 )
@@ -54,11 +53,8 @@ func (a *app) running(ctx context.Context) (*runFile, *server.Client) {
 		return nil, nil
 	}
 	c := &server.Client{URL: r.API, Token: r.Token, HTTP: &http.Client{}}
-	if _, err := c.Status(ctx, server.StatusRequest{}); err != nil {
-		switch escrow.KindOf(err) {
-		case escrow.Unavailable, escrow.Denied, escrow.Corrupt: // nobody, or somebody else who got the port since
-			return nil, nil
-		}
+	if c.Ping(ctx) != nil { // nobody, or somebody else who got the port since
+		return nil, nil
 	}
 	return &r, c
 }

@@ -62,7 +62,9 @@ func (a *app) serve(ctx context.Context, n *node) error {
 		return err
 	}
 	n.api.Started = a.now()
-	srv := &http.Server{Handler: server.Handler(n.api, token), ReadHeaderTimeout: shutdownPatience}
+	requests, cancelRequests := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancelRequests()
+	srv := &http.Server{Handler: server.Handler(n.api, token), ReadHeaderTimeout: shutdownPatience, BaseContext: func(net.Listener) context.Context { return requests }}
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(listener) }()
 	run := runFile{PID: os.Getpid(), API: "http://" + listener.Addr().String(), Token: token, NATS: n.api.NATS}
@@ -81,7 +83,12 @@ func (a *app) serve(ctx context.Context, n *node) error {
 	}
 	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownPatience)
 	defer cancel()
-	return errors.Join(err, a.removeRunFile(), srv.Shutdown(stop))
+	err = errors.Join(err, a.removeRunFile())
+	cancelRequests() // a verification may have minutes to go; an erasure is completed all the same
+	if srv.Shutdown(stop) != nil {
+		err = errors.Join(err, srv.Close())
+	}
+	return err
 }
 
 // announce says where to publish.

@@ -181,7 +181,7 @@ func (i *Intake) receive(m *nats.Msg) {
 		i.refuse(m, "", i.publisher(m), escrow.Errorf(op, escrow.NotFound, "there is no tenant %s here: check the subject", tenant))
 		return
 	}
-	size := int64(len(m.Data))
+	size := int64(m.Size())
 	if i.bytes.Add(size) > i.cfg.MaxWaitingBytes && len(s.queue) > 0 {
 		i.busy(m, s, size)
 		return

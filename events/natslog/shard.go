@@ -90,8 +90,8 @@ func (s *shard) collect() *group {
 
 func (s *shard) take(g *group, m *nats.Msg) {
 	g.items = append(g.items, item{msg: m})
-	g.bytes += len(m.Data)
-	s.intake.bytes.Add(-int64(len(m.Data)))
+	g.bytes += m.Size()
+	s.intake.bytes.Add(-int64(m.Size()))
 }
 
 // admit asks the gate about every item, on all cores.

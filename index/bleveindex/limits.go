@@ -35,6 +35,8 @@ const (
 	// defaultTimeout and defaultSearches are used where Config says nothing.
 	defaultTimeout  = 10 * time.Second
 	defaultSearches = 4
+	// drainPatience is how long Purge waits for the engine to remove replaced files. It takes seconds at most; beyond it the caller is told to purge again.
+	drainPatience = time.Minute
 	// purgeRounds bounds how often Purge starts again because of deletions that arrived meanwhile.
 	purgeRounds = 8
 	// pollInterval is how often Purge looks whether the engine has removed replaced files; it offers no notice of it.

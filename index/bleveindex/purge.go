@@ -176,6 +176,8 @@ func (p *partition) segmentFiles() (in map[string]bool, err error) {
 // drain waits until the searches that began before it are over and the engine has removed the replaced files. The engine tidies up when it writes, so
 // it is given something to write.
 func (p *partition) drain(ctx context.Context, replaced []string) error {
+	ctx, cancel := context.WithTimeout(ctx, drainPatience)
+	defer cancel()
 	p.gate.Lock() // whoever gets it knows that nobody searches
 	replaced, err := p.obsolete(replaced)
 	p.gate.Unlock()

@@ -17,6 +17,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"time"
 
 	"escrow"
 	"escrow/archive"
@@ -65,6 +66,8 @@ type Pipeline struct {
 
 	mu      sync.Mutex // one destruction at a time; guards owed
 	owed    []uint32   // leaves of index files that are gone, whose keys could not be destroyed yet
+	failed  bool       // the last change of the key state did, which may have been made but for destroying the root before
+	open    bool       // an erasure was ordered and is not complete
 	applied bell.Bell  // rung when the key state has applied more
 }
 
@@ -84,11 +87,13 @@ func (p *Pipeline) Erase(ctx context.Context, o Order) (Outcome, error) {
 	}
 	ctx = context.WithoutCancel(ctx) // who asked may go away; what is ordered is carried out
 	out := Outcome{Seq: seq}
+	p.open = true
 	if err := p.apply(ctx); err != nil {
 		return out, err
 	}
 	out.Epoch = p.Keys.Epoch()
 	err = p.purge(ctx, &out)
+	p.open = err != nil
 	return out, err
 }
 
@@ -102,6 +107,41 @@ func check(o Order) error {
 	return nil
 }
 
+// retryEvery is the pause before an erasure that could not be completed, for want of disk space say, is tried again.
+const retryEvery = 5 * time.Second
+
+// Run completes erasures that failed half-way, until ctx ends.
+func (p *Pipeline) Run(ctx context.Context) error {
+	tick := time.NewTicker(retryEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		if !p.incomplete() {
+			continue
+		}
+		if _, err := p.Complete(ctx); err != nil && ctx.Err() == nil {
+			p.Logger.Error("an erasure is not complete yet", "err", err)
+		}
+	}
+}
+
+func (p *Pipeline) incomplete() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.open || p.failed
+}
+
+// Close waits for an erasure that is under way.
+func (p *Pipeline) Close() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return nil
+}
+
 // Resume completes what a crash interrupted. Call it before anything is answered from the archive; purge it separately with Complete once the index runs.
 func (p *Pipeline) Resume(ctx context.Context) error {
 	p.mu.Lock()
@@ -109,16 +149,21 @@ func (p *Pipeline) Resume(ctx context.Context) error {
 	return p.apply(ctx)
 }
 
-// Complete purges the index if an erasure has been ordered since it was last recorded as purged. It reports whether there was anything to do.
+// Complete does what is left of the erasures ordered so far, from the destruction of keys to the purge of the index. It reports whether there was anything
+// to do.
 func (p *Pipeline) Complete(ctx context.Context) (bool, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	pending, err := p.unpurged(ctx)
-	if err != nil || !pending {
-		return false, err
+	if err := p.apply(ctx); err != nil {
+		return true, err
 	}
-	p.Logger.Warn("completing an interrupted erasure")
-	return true, p.purge(ctx, &Outcome{})
+	pending, err := p.unpurged(ctx)
+	if err == nil && pending {
+		p.Logger.Warn("completing an interrupted erasure")
+		err = p.purge(ctx, &Outcome{})
+	}
+	p.open = err != nil
+	return pending, err
 }
 
 // unpurged reports whether the last erasure has no IndexPurged event after it.
@@ -137,6 +182,12 @@ func (p *Pipeline) unpurged(ctx context.Context) (pending bool, err error) {
 
 // apply punctures what the ledger orders and the key state has not applied yet.
 func (p *Pipeline) apply(ctx context.Context) error {
+	if p.failed { // perhaps only the old root is left: any change destroys it
+		if err := p.Keys.Update(func(*keystate.Tx) error { return nil }); err != nil {
+			return err
+		}
+		p.failed = false
+	}
 	size := p.Ledger.Size()
 	if p.Keys.Applied() >= size {
 		return nil
@@ -157,8 +208,10 @@ func (p *Pipeline) apply(ctx context.Context) error {
 	err = p.Keys.Update(func(tx *keystate.Tx) error {
 		tx.Puncture(refs...)
 		tx.SetApplied(size)
+		tx.SetSigned(max(size, p.Keys.Signed()))
 		return nil
 	})
+	p.failed = err != nil
 	p.applied.Ring() // after an error as well: the change may have been made, and only the root before it be left
 	if err != nil {
 		return err
