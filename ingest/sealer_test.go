@@ -408,3 +408,65 @@ func TestErasureRacesSealing(t *testing.T) {
 	}
 	t.Logf("%d present, %d erased, %d records", present, erased, c.ledger.Size())
 }
+
+// spoiler is a key state that fails once, and cancels the round at that moment.
+type spoiler struct {
+	ingest.Keys
+	cancel context.CancelFunc
+}
+
+func (s *spoiler) Share(ref keytree.Ref) (keytree.Share, error) {
+	if s.cancel == nil {
+		return s.Keys.Share(ref)
+	}
+	s.cancel()
+	s.cancel = nil
+	return keytree.Share{}, escrow.Errorf("test", escrow.Unavailable, "not now")
+}
+
+// TestSealerFailsTwice lets a round fail and with it what should make the log deliver again: the next round must not begin behind what failed.
+func TestSealerFailsTwice(t *testing.T) {
+	c := newCourier(t)
+	s := c.newSealer()
+	c.commit(c.entry("chat", "1", "one"))
+	drain(t, s)
+	c.commit(c.entry("chat", "2", "two"))
+	ctx, cancel := context.WithCancel(context.Background())
+	s.Keys = &spoiler{Keys: c.keys, cancel: cancel}
+	for range 20 { // the entry may take a round or two to arrive
+		if _, err := s.Round(ctx, 200*time.Millisecond); err != nil {
+			break
+		}
+	}
+	if ctx.Err() == nil {
+		t.Fatal("the round did not fail")
+	}
+	c.commit(c.entry("chat", "3", "three"))
+	drain(t, s)
+	c.want([]string{"1", "2", "3"}, nil)
+}
+
+// TestSealerManyReaders seals messages whose records are hundreds of times as large as their log entries; together they do not fit into one batch.
+func TestSealerManyReaders(t *testing.T) {
+	c := newCourier(t)
+	s := c.newSealer()
+	readers := make([]string, 9000)
+	for i := range readers {
+		readers[i] = fmt.Sprintf("email:reader%d@example.org", i)
+	}
+	const messages = 15
+	for i := range messages {
+		id := fmt.Sprint(i)
+		adm := must(c.admit(natslog.Arrival{Channel: "news", Data: []byte(talk(id, "to all", "email:ana@example.org", readers...))}))(t)
+		c.counts[adm.ChannelTag]++
+		c.commit(c.entryOf(adm, c.counts[adm.ChannelTag]))
+	}
+	drain(t, s)
+	stats := must(c.ledger.Stats())(t)
+	if stats.Bytes < 32<<20 {
+		t.Errorf("the records have %d bytes together, too few to need a second batch", stats.Bytes)
+	}
+	if size, incidents := c.ledger.Size(), c.what(); size != messages || incidents != nil {
+		t.Errorf("%d records of %d messages, incidents %v", size, messages, incidents)
+	}
+}

@@ -5,7 +5,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"log/slog"
-	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -262,14 +262,11 @@ func wantKind(t testing.TB, err error, kind escrow.Kind, words ...string) {
 
 // talk is a message from one to others, "id" or "id=Name"; a leading "!" makes somebody a customer.
 func talk(id, text, from string, to ...string) string {
-	readers := ""
+	readers := make([]string, len(to))
 	for i, p := range to {
-		if i > 0 {
-			readers += ","
-		}
-		readers += party(p)
+		readers[i] = party(p)
 	}
-	return fmt.Sprintf(`{"id":%q,"from":%s,"to":[%s],"body":{"text":%q},"conversation":"room 1"}`, id, party(from), readers, text)
+	return fmt.Sprintf(`{"id":%q,"from":%s,"to":[%s],"body":{"text":%q},"conversation":"room 1"}`, id, party(from), strings.Join(readers, ","), text)
 }
 
 func party(s string) string {
@@ -284,8 +281,4 @@ func party(s string) string {
 		}
 	}
 	return fmt.Sprintf(`{"id":%q,"name":%q,"role":%q}`, id, name, role)
-}
-
-func testdataPath(elem ...string) string {
-	return filepath.Join(append([]string{"..", "testdata"}, elem...)...)
 }
