@@ -65,24 +65,17 @@ type ShowRequest struct {
 
 // ShowAnswer is one record in clear, as far as it is still readable.
 type ShowAnswer struct {
-	ID       escrow.Seq       `json:"id"`
-	Kind     string           `json:"kind"`  // "message" or the kind of event
-	State    string           `json:"state"` // "present" or "erased"
-	Archived time.Time        `json:"archived"`
-	Leaf     string           `json:"leaf"` // canonical leaf text
-	KeptTo   string           `json:"kept_to,omitempty"`
-	ErasedBy *escrow.Seq      `json:"erased_by,omitempty"` // the event that ordered it
-	Message  *ShownMessage    `json:"message,omitempty"`
-	Event    map[string]any   `json:"event,omitempty"`
-	Defects  []string         `json:"defects,omitempty"`
-	Gone     int              `json:"participants_erased,omitempty"`
-	Related  []RelatedMessage `json:"related,omitempty"` // edits, deletions and reactions that refer to it, as far as indexed
-}
-
-// RelatedMessage is a message that refers to another.
-type RelatedMessage struct {
-	ID   escrow.Seq `json:"id"`
-	Type string     `json:"type"`
+	ID       escrow.Seq     `json:"id"`
+	Kind     string         `json:"kind"`  // "message" or the kind of event
+	State    string         `json:"state"` // "present" or "erased"
+	Archived time.Time      `json:"archived"`
+	Leaf     string         `json:"leaf"` // canonical leaf text
+	KeptTo   string         `json:"kept_to,omitempty"`
+	ErasedBy *escrow.Seq    `json:"erased_by,omitempty"` // the event that ordered it
+	Message  *ShownMessage  `json:"message,omitempty"`
+	Event    map[string]any `json:"event,omitempty"`
+	Defects  []string       `json:"defects,omitempty"`
+	Gone     int            `json:"participants_erased,omitempty"`
 }
 
 // ShownMessage is a message as it is displayed.

@@ -200,7 +200,7 @@ func (v *audit) message(ctx context.Context, rec archive.Record, c ingest.Condit
 	return nil
 }
 
-// ordered reports whether the ledger, or the calendar, orders the destruction of a share.
+// ordered reports whether the ledger orders the destruction of a share.
 func (v *audit) ordered(ref keytree.Ref) bool {
 	switch ref.Kind {
 	case keytree.KindSubject:

@@ -114,9 +114,6 @@ func printMessage(w io.Writer, r server.ShowAnswer) {
 		line("erased", fmt.Sprintf("%d of the participants", r.Gone))
 	}
 	fmt.Fprintf(w, "\n%s\n", strings.TrimRight(clean(m.Text), "\n"))
-	for _, x := range r.Related {
-		fmt.Fprintf(w, "%s in record %d\n", x.Type, x.ID)
-	}
 }
 
 func (a *app) proofCommand() *cobra.Command {
