@@ -20,7 +20,7 @@ func (r Request) Check() error {
 	case r.Limit < 0 || r.Limit > MaxPage:
 		return escrow.Errorf("index.Request", escrow.Invalid, "a page must have 0 to %d hits, not %d", MaxPage, r.Limit)
 	case r.Offset < 0 || r.Offset > MaxReach-r.Limit:
-		return escrow.Errorf("index.Request", escrow.Invalid, "only the first %d hits can be paged through: narrow the query or export it", MaxReach)
+		return escrow.Errorf("index.Request", escrow.Invalid, "only the first %d hits can be paged through: narrow the query", MaxReach)
 	}
 	return nil
 }

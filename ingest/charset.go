@@ -2,7 +2,9 @@ package ingest
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/base64"
+	"slices"
 	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
@@ -145,8 +147,8 @@ func guessText(b []byte) string {
 		}
 	}
 	if high >= 16 && high*4 > len(sample) {
-		if r, err := chardet.NewTextDetector().DetectBest(sample); err == nil && r != nil {
-			if enc := charsetNamed(cleanLabel(r.Charset)); enc != nil && !isUTF8(cleanLabel(r.Charset)) {
+		if label := likeliest(sample); label != "" && !isUTF8(label) {
+			if enc := charsetNamed(label); enc != nil {
 				if out, err := enc.NewDecoder().Bytes(b); err == nil {
 					return strings.ToValidUTF8(string(out), string(utf8.RuneError))
 				}
@@ -154,6 +156,19 @@ func guessText(b []byte) string {
 		}
 	}
 	return mixedText(b)
+}
+
+// likeliest returns the charset the detector is surest of, "" if it knows none. Its recognisers run beside each other and are of one mind often enough; of
+// those the first by name counts, so that the same bytes are read the same way each time.
+func likeliest(sample []byte) string {
+	results, err := chardet.NewTextDetector().DetectAll(sample)
+	if err != nil || len(results) == 0 {
+		return ""
+	}
+	best := slices.MinFunc(results, func(a, b chardet.Result) int {
+		return cmp.Or(cmp.Compare(b.Confidence, a.Confidence), cmp.Compare(a.Charset, b.Charset))
+	})
+	return cleanLabel(best.Charset)
 }
 
 // mixedText keeps what is UTF-8 and takes every other byte for Windows-1252.

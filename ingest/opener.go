@@ -218,6 +218,20 @@ func (o *Opener) DiesWith(rec archive.Record, subjects []uint32) (bool, error) {
 	return true, nil
 }
 
+// WrittenBy reports whether the author of a message record is one of the subjects.
+func (o *Opener) WrittenBy(rec archive.Record, subjects []uint32) (bool, error) {
+	sealed, err := o.sealed(rec)
+	if err != nil {
+		return false, err
+	}
+	for _, f := range sealed.Facets() {
+		if f.Kind == seal.FacetIdentity && f.Index == 0 {
+			return slices.Contains(subjects, subjectLeaf(f)), nil
+		}
+	}
+	return false, nil
+}
+
 // Alive reports whether the body of a message record can still be opened, without decrypting it.
 func (o *Opener) Alive(rec archive.Record) (bool, error) {
 	sealed, err := o.sealed(rec)

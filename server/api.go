@@ -156,16 +156,17 @@ type EraseRequest struct {
 
 // EraseAnswer says what an erasure destroys, or would destroy.
 type EraseAnswer struct {
-	Scope     string      `json:"scope"`
-	Executed  bool        `json:"executed"`
-	Dies      uint64      `json:"dies"`           // messages that become unreadable
-	Loses     uint64      `json:"loses_identity"` // messages that stay without the person's identity
-	Event     *escrow.Seq `json:"event,omitempty"`
-	Epoch     uint64      `json:"epoch,omitempty"`
-	Removed   int         `json:"index_removed"`
-	Redacted  int         `json:"index_redacted"`
-	FileKeys  int         `json:"index_files_destroyed"`
-	Remaining []string    `json:"remaining,omitempty"` // what still waits, in plain words
+	Scope        string      `json:"scope"`
+	Executed     bool        `json:"executed"`
+	Dies         uint64      `json:"dies"`           // messages that become unreadable
+	DiesOfOthers uint64      `json:"dies_of_others"` // of those that die, written by somebody else
+	Loses        uint64      `json:"loses_identity"` // messages that stay without the person's identity
+	Event        *escrow.Seq `json:"event,omitempty"`
+	Epoch        uint64      `json:"epoch,omitempty"`
+	Removed      int         `json:"index_removed"`
+	Redacted     int         `json:"index_redacted"`
+	FileKeys     int         `json:"index_files_destroyed"`
+	Remaining    []string    `json:"remaining,omitempty"` // what still waits, in plain words
 }
 
 // VerifyRequest asks for the verification of the whole archive.
@@ -237,6 +238,7 @@ type TenantStatus struct {
 	Epoch      uint64               `json:"epoch"`
 	LastRecord *time.Time           `json:"last_record,omitempty"`
 	Bytes      int64                `json:"ledger_bytes"`
+	Checkpoint string               `json:"checkpoint"` // newest, signed; keep one elsewhere
 	Key        string               `json:"key"`
 	Intake     *natslog.IntakeStats `json:"intake,omitempty"`
 	Halted     string               `json:"halted,omitempty"` // why sealing or indexing stopped, if it did

@@ -145,6 +145,13 @@ func (t *Tenant) count(answer *EraseAnswer, seqs []escrow.Seq, subjects []uint32
 		}
 		if dies {
 			answer.Dies++
+			own, err := t.Opener.WrittenBy(rec, subjects)
+			if err != nil {
+				return err
+			}
+			if !own {
+				answer.DiesOfOthers++
+			}
 		} else {
 			answer.Loses++
 		}

@@ -56,7 +56,7 @@ func (t *Tenant) status(ctx context.Context) (TenantStatus, error) {
 	if err != nil {
 		return s, err
 	}
-	s.Bytes = stats.Bytes
+	s.Bytes, s.Checkpoint = stats.Bytes, string(t.Ledger.Checkpoint())
 	err = t.Ledger.ScanEvents(ctx, 0, func(rec archive.Record) error {
 		switch rec.Header.Kind {
 		case archive.KindIncident:

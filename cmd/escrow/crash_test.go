@@ -16,6 +16,7 @@ import (
 	"escrow"
 	"escrow/archive"
 	"escrow/ingest"
+	"escrow/server"
 
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -73,6 +74,11 @@ func TestE2EKill(t *testing.T) {
 		for _, id := range ids {
 			acked[id] = true
 		}
+	}
+	var answer server.SearchAnswer
+	p.into(&answer, "search", `"under load"`, "--limit", "1") // without a server, what waits in the log belongs to the answer all the same
+	if answer.Count < uint64(len(acked)) {
+		t.Errorf("%d messages were acknowledged, a search without a server finds %d", len(acked), answer.Count)
 	}
 	sealed := p.sealedIDs()
 	for id := range acked {

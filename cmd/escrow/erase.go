@@ -61,10 +61,8 @@ func (a *app) erase(c *cobra.Command, api server.API, req server.EraseRequest, y
 		if err != nil {
 			return err
 		}
-		if !a.json || req.DryRun {
-			if err := a.print(answer, func(w io.Writer) error { return printErasure(w, answer) }); err != nil {
-				return err
-			}
+		if err := a.print(answer, func(w io.Writer) error { return printErasure(w, answer) }); err != nil {
+			return err
 		}
 		if req.DryRun {
 			return nil
@@ -92,8 +90,11 @@ func (a *app) confirmed() bool {
 
 func printErasure(w io.Writer, e server.EraseAnswer) error {
 	if !e.Executed {
-		_, err := fmt.Fprintf(w, "erasing this %s makes %d messages unreadable and takes the identity out of %d others\n", e.Scope, e.Dies, e.Loses)
-		return err
+		fmt.Fprintf(w, "erasing this %s makes %d messages unreadable and takes the identity out of %d others\n", e.Scope, e.Dies, e.Loses)
+		if e.DiesOfOthers > 0 {
+			fmt.Fprintf(w, "of those that become unreadable %d were written by others, to whom they are lost as well (rule of the channel: docs/publishing.md)\n", e.DiesOfOthers)
+		}
+		return nil
 	}
 	fmt.Fprintf(w, "erased this %s: %d messages are unreadable, %d others no longer name the person\n", e.Scope, e.Dies, e.Loses)
 	fmt.Fprintf(w, "event %d in the ledger; key state at epoch %d; index: %d documents removed, %d rewritten, keys of %d files destroyed\n",

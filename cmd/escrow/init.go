@@ -98,7 +98,7 @@ func (a *app) newConfig(region string, port int) (config, error) {
 func (a *app) lock() (io.Closer, error) {
 	l, err := a.fs.Lock(a.path("LOCK"))
 	if escrow.KindOf(err) == escrow.Conflict {
-		return nil, escrow.Errorf("escrow", escrow.Conflict, "%s is in use by another escrow process; stop it, or let it answer by waiting until it serves: %w", a.dir, err)
+		return nil, escrow.Errorf("escrow", escrow.Unavailable, "%s is in use by another escrow process; stop it or wait until it is done, or until it serves: %w", a.dir, err)
 	}
 	return l, err
 }

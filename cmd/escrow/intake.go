@@ -121,7 +121,7 @@ func (n *node) openTenantLog(ctx context.Context, t *tenantNode) error {
 		return err
 	}
 	n.onClose(log.Close)
-	mark, err := natslog.OpenMark(n.app.fs, n.app.path("tenants", string(t.Name), "mark"))
+	mark, err := natslog.OpenMark(n.app.fs, n.app.markPath(t.Name))
 	if err != nil {
 		return err
 	}
@@ -140,6 +140,25 @@ func (n *node) openTenantLog(ctx context.Context, t *tenantNode) error {
 	n.reportMissing(t, mark)
 	return nil
 }
+
+// behindLog reports whether messages were acknowledged that the ledger does not have. A watermark that cannot be read says yes: looking costs little.
+func (n *node) behindLog() bool {
+	for _, t := range n.tenants {
+		acknowledged, bad, err := natslog.ReadMark(n.app.fs, n.app.markPath(t.Name))
+		if err != nil || bad > 0 {
+			return true
+		}
+		sealed := t.Ledger.Streams()
+		for tag, counter := range acknowledged {
+			if counter > sealed[tag] {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func (a *app) markPath(t escrow.Tenant) string { return a.path("tenants", string(t), "mark") }
 
 // reportMissing compares the watermark with the ledger: what was acknowledged and is in neither log nor ledger is lost.
 func (n *node) reportMissing(t *tenantNode, mark *natslog.Mark) {

@@ -150,6 +150,9 @@ func (n *node) openTenants(ctx context.Context) error {
 func (n *node) openTenant(ctx context.Context, name escrow.Tenant, cfg *tenantConfig) (*tenantNode, error) {
 	a, origin := n.app, n.cfg.origin(name)
 	keys, err := keystate.Open(a.fs, a.keysDir(name))
+	if escrow.KindOf(err) == escrow.NotFound {
+		return nil, escrow.Errorf("escrow", escrow.Corrupt, "the keys are missing, and without them nothing can be read; restore %s from a backup: %w", a.keysDir(name), err)
+	}
 	if err != nil {
 		return nil, err
 	}

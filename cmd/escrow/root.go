@@ -73,7 +73,7 @@ func run(ctx context.Context, args []string, std stdio) int {
 		return exitOK
 	}
 	if text := err.Error(); text != "" {
-		fmt.Fprintln(std.err, "escrow: "+text)
+		fmt.Fprintln(std.err, "escrow: "+strings.TrimPrefix(text, "escrow: "))
 	}
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		return exitInterrupted
@@ -90,7 +90,7 @@ func exitCode(err error) int {
 		return exitFailure
 	}
 	switch escrow.KindOf(err) {
-	case escrow.Invalid:
+	case escrow.Invalid, escrow.Conflict:
 		return exitUsage
 	case escrow.Corrupt, escrow.Forged:
 		return exitVerify
@@ -100,7 +100,7 @@ func exitCode(err error) int {
 		return exitDenied
 	case escrow.Held:
 		return exitBlocked
-	case escrow.Unavailable, escrow.Conflict:
+	case escrow.Unavailable:
 		return exitUnavailable
 	}
 	return exitFailure

@@ -65,6 +65,15 @@ func (a *app) open(ctx context.Context) (api server.API, done func() error, err 
 		return client, func() error { return nil }, nil
 	}
 	n, err := a.openNode(ctx, nodeOptions{})
+	if err == nil && n.behindLog() {
+		// Messages acknowledged before a crash wait in the log: they belong to the answer, and nobody can be erased without them.
+		if err = n.close(); err == nil {
+			n, err = a.openNode(ctx, nodeOptions{log: true, private: true})
+		}
+		if err == nil {
+			err = n.settle(ctx)
+		}
+	}
 	if err != nil {
 		return nil, nil, err
 	}

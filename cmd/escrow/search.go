@@ -68,7 +68,7 @@ func (a *app) printHits(w io.Writer, answer server.SearchAnswer) error {
 	}
 	fmt.Fprintf(w, "%d found for %s in %d ms; index at %d of %d records", answer.Count, oneLine(answer.Query), answer.Millis, answer.Position, answer.AsOf)
 	if answer.Partial > 0 {
-		fmt.Fprintf(w, "; %d messages not fully understood", answer.Partial)
+		fmt.Fprintf(w, " (%d messages in it were not fully understood)", answer.Partial)
 	}
 	_, err := fmt.Fprintln(w)
 	return err
@@ -80,9 +80,17 @@ func who(p escrow.Participant) string {
 	case p.ID.Scheme() == "erased":
 		return "[erased person]"
 	case p.Name != "":
-		return p.Name + " <" + p.ID.Value() + ">"
+		return p.Name + " <" + address(p.ID) + ">"
 	}
-	return p.ID.Value()
+	return address(p.ID)
+}
+
+// address is an identity without the scheme where it shows by itself.
+func address(id escrow.Identity) string {
+	if s := id.Scheme(); s == "email" || s == "tel" {
+		return id.Value()
+	}
+	return string(id)
 }
 
 // marked returns the snippet in one line with the marks around what matched.

@@ -32,7 +32,7 @@ func (a *app) serveCommand() *cobra.Command {
 	c.Flags().IntVar(&port, "nats-port", 0, "port of the embedded NATS server, instead of the configured one (-1 for any free one)")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		if r, _ := a.running(c.Context()); r != nil {
-			return escrow.Errorf("escrow", escrow.Conflict, "process %d serves %s already, on %s", r.PID, a.dir, r.NATS)
+			return escrow.Errorf("escrow", escrow.Unavailable, "process %d serves %s already, on %s", r.PID, a.dir, r.NATS)
 		}
 		n, err := a.openNode(c.Context(), nodeOptions{log: true, port: port, logger: a.loggerAt(a.serveLevel())})
 		if err != nil {

@@ -20,19 +20,23 @@ func (a *app) verifyCommand() *cobra.Command {
 		Long: `Walks the whole ledger: every frame, leaf, root and signature. Then proves every message present, matching the commitments in its
 leaf, or lawfully erased. Exit code 3 if anything is wrong.`}
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		return a.with(c.Context(), func(api server.API) error {
-			answer, err := api.Verify(c.Context(), server.VerifyRequest{Tenant: escrow.Tenant(a.tenant)})
-			if err != nil {
-				return err
-			}
-			if err := a.print(answer, func(w io.Writer) error { return printVerification(w, answer) }); err != nil {
-				return err
-			}
-			if !answer.OK {
-				return &exitError{exitVerify, fmt.Sprintf("verification found %d faults", len(answer.Findings)+answer.More)}
-			}
-			return nil
+		var answer server.VerifyAnswer
+		err := a.with(c.Context(), func(api server.API) (err error) {
+			answer, err = api.Verify(c.Context(), server.VerifyRequest{Tenant: escrow.Tenant(a.tenant)})
+			return err
 		})
+		if kind := escrow.KindOf(err); kind == escrow.Corrupt || kind == escrow.Forged { // so damaged that it does not open: that is the finding
+			answer = server.VerifyAnswer{Findings: []server.Finding{{Place: "archive", Kind: kind.String(), Text: err.Error()}}}
+		} else if err != nil {
+			return err
+		}
+		if err := a.print(answer, func(w io.Writer) error { return printVerification(w, answer) }); err != nil {
+			return err
+		}
+		if !answer.OK {
+			return &exitError{exitVerify, fmt.Sprintf("verification found %d faults", len(answer.Findings)+answer.More)}
+		}
+		return nil
 	}
 	return c
 }

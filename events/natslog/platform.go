@@ -13,9 +13,9 @@ import (
 
 // Platform is one publisher known to the embedded server. It gets an account of its own, so it sees neither the archive nor other platforms.
 type Platform struct {
-	Name    string   // grammar of a tenant name; the intake knows the publisher by it
-	NKey    string   // public user key, "U…"
-	Publish []string // "escrow.in.<tenant>.<channel>", "escrow.in.<tenant>.*" or "escrow.in.*.*"
+	Name    string   `json:"name"`    // grammar of a tenant name; the intake knows the publisher by it
+	NKey    string   `json:"nkey"`    // public user key, "U…"
+	Publish []string `json:"publish"` // "escrow.in.<tenant>.<channel>", "escrow.in.<tenant>.*" or "escrow.in.*.*"
 }
 
 const (

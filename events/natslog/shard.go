@@ -127,7 +127,7 @@ func (s *shard) arrive(it *item) error {
 		}
 	}
 	if len(m.Data) > limit {
-		return escrow.Errorf(op, escrow.Invalid, "the payload has %d bytes, the limit is %d: send large attachments through the upload bucket", len(m.Data), limit)
+		return escrow.Errorf(op, escrow.Invalid, "the payload has %d bytes, the limit is %d", len(m.Data), limit)
 	}
 	if len(m.Data) == 0 {
 		return escrow.Errorf(op, escrow.Invalid, "the payload is empty: publish a message")

@@ -9,13 +9,13 @@ import (
 
 // IntakeStats counts what the intake did since it was created.
 type IntakeStats struct {
-	Accepted   uint64            // stored and acknowledged
-	Duplicates uint64            // acknowledged as stored before
-	Refused    map[string]uint64 // by kind of error, as in "invalid", "denied", "unavailable"
-	Unanswered uint64            // refused without a reply subject, so that nobody was told; part of Refused
-	Dropped    uint64            // lost by the client library before the intake saw them; not acknowledged, so published again
-	Waiting    int               // received and not yet in a batch
-	LastCommit time.Time         // zero before the first
+	Accepted   uint64            `json:"accepted"`    // stored and acknowledged
+	Duplicates uint64            `json:"duplicates"`  // acknowledged as stored before
+	Refused    map[string]uint64 `json:"refused"`     // by kind of error, as in "invalid", "denied", "unavailable"
+	Unanswered uint64            `json:"unanswered"`  // refused without a reply subject, so that nobody was told; part of Refused
+	Dropped    uint64            `json:"dropped"`     // lost by the client library before the intake saw them; not acknowledged, so published again
+	Waiting    int               `json:"waiting"`     // received and not yet in a batch
+	LastCommit time.Time         `json:"last_commit"` // zero before the first
 }
 
 // counts is the intake's own count.

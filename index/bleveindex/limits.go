@@ -35,6 +35,8 @@ const (
 	// defaultTimeout and defaultSearches are used where Config says nothing.
 	defaultTimeout  = 10 * time.Second
 	defaultSearches = 4
+	// closePatience is how long closing a partition may take; the engine finishes what it writes, which takes seconds.
+	closePatience = 30 * time.Second
 	// drainPatience is how long Purge waits for the engine to remove replaced files. It takes seconds at most; beyond it the caller is told to purge again.
 	drainPatience = time.Minute
 	// purgeRounds bounds how often Purge starts again because of deletions that arrived meanwhile.

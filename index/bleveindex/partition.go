@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"github.com/blevesearch/bleve/v2/index/scorch"
 	bleve "github.com/blevesearch/bleve_index_api"
@@ -96,10 +97,19 @@ func (p *partition) config() map[string]any {
 func (p *partition) Close() error {
 	close(p.closing)
 	defer process.forget(p.dir)
-	if err := p.engine.Close(); err != nil {
-		return escrow.Errorf("bleveindex.Close", escrow.Unavailable, "closing a partition: %w", err)
+	closed := make(chan error, 1)
+	go func() { closed <- p.engine.Close() }()
+	timer := time.NewTimer(closePatience)
+	defer timer.Stop()
+	select {
+	case err := <-closed:
+		if err != nil {
+			return escrow.Errorf("bleveindex.Close", escrow.Unavailable, "closing a partition: %w", err)
+		}
+		return nil
+	case <-timer.C: // its database was damaged while it was written, and never gives its lock back
+		return escrow.Errorf("bleveindex.Close", escrow.Unavailable, "the index does not close, its files may be damaged: build it anew with escrow reindex")
 	}
-	return nil
 }
 
 // hurt keeps the first error of reading a file: a key that is gone, a chunk that was changed. The engine swallows such errors at some places, and an
