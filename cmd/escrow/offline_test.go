@@ -1,0 +1,86 @@
+package main
+
+import (
+	"context"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"escrow"
+	"escrow/events/natslog"
+	"escrow/ingest"
+	"escrow/server"
+
+	"github.com/spf13/cobra"
+)
+
+// TestCommandsSealWhatWaits leaves an acknowledged message in the log, as a crash does. A command that finds no server must take it in before it
+// answers: else somebody could be erased without the messages that only come afterwards.
+func TestCommandsSealWhatWaits(t *testing.T) {
+	ctx := context.Background()
+	a := testApp(filepath.Join(t.TempDir(), "data"))
+	c := &cobra.Command{}
+	c.SetContext(ctx)
+	if _, err := a.initArchive(c, defaultTenant, defaultRegion, -1); err != nil {
+		t.Fatal(err)
+	}
+	leaveInLog(t, a, message("1", "this one waits"))
+	api, done, err := a.open(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found, err := api.Search(ctx, server.SearchRequest{Query: "waits"})
+	if err != nil || found.Count != 1 {
+		t.Errorf("%d messages found, %v", found.Count, err)
+	}
+	erased, err := api.Erase(ctx, server.EraseRequest{Person: []escrow.Identity{"email:ana@example.org"}})
+	if err != nil || erased.Dies != 1 {
+		t.Errorf("%d messages die, %v", erased.Dies, err)
+	}
+	if err := done(); err != nil {
+		t.Error(err)
+	}
+}
+
+// leaveInLog puts a message into the log and acknowledges it, without sealing it.
+func leaveInLog(t *testing.T, a *app, payload []byte) {
+	t.Helper()
+	ctx := context.Background()
+	n, err := a.openNode(ctx, nodeOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	gate := &ingest.Gate{Tenants: map[escrow.Tenant]*ingest.Entrance{defaultTenant: n.entrance(n.tenants[0])}}
+	now := a.now()
+	adm, err := gate.Admit(ctx, &natslog.Arrival{Tenant: defaultTenant, Channel: "chat", Data: payload, Received: now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := natslog.Entry{Tenant: defaultTenant, Channel: adm.ChannelTag, Counter: 1, Day: uint32(now.Unix() / int64(24*time.Hour/time.Second)), Received: now, Once: adm.Once}
+	if e.Sealed, err = gate.Seal(defaultTenant, e.Day, e.AppendHeader(nil), adm.Plain); err != nil {
+		t.Fatal(err)
+	}
+	n.intake = &intakeNode{}
+	if err := n.connect(ctx, nodeOptions{private: true}); err != nil {
+		t.Fatal(err)
+	}
+	log, err := natslog.OpenLog(ctx, n.intake.logConn, natslog.LogConfig{Tenant: defaultTenant})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := log.Commit(ctx, [][]byte{e.Append(nil)}); err != nil {
+		t.Fatal(err)
+	}
+	mark, err := natslog.OpenMark(a.fs, a.markPath(defaultTenant))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := mark.Raise(map[[16]byte]uint64{adm.ChannelTag: 1}); err != nil {
+		t.Fatal(err)
+	}
+	for _, closeIt := range []func() error{mark.Close, log.Close, n.close} {
+		if err := closeIt(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
