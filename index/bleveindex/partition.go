@@ -62,7 +62,7 @@ func (p *partition) start(queue *bleve.AnalysisQueue) error {
 		return escrow.Errorf(op, escrow.Internal, "configuring a partition: %w", err)
 	}
 	p.engine = engine.(*scorch.Scorch)
-	if err := p.engine.Open(); err != nil { // it has closed itself
+	if err := p.openEngine(); err != nil { // it has closed itself
 		process.forget(p.dir)
 		if damage := p.damaged(); damage != nil {
 			return damage
@@ -73,6 +73,16 @@ func (p *partition) start(queue *bleve.AnalysisQueue) error {
 		return joinClose(damage, p)
 	}
 	return nil
+}
+
+// openEngine opens the engine. Its database answers some damage with a panic, which here means what an error does: build the index anew.
+func (p *partition) openEngine() (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = escrow.Errorf("bleveindex.Open", escrow.Corrupt, "the table of contents is damaged: %v", r)
+		}
+	}()
+	return p.engine.Open()
 }
 
 func joinClose(err error, c io.Closer) error {
