@@ -260,5 +260,8 @@ func (o *Opener) allAlive(refs []keytree.Ref) bool {
 
 // at names the record an error is about.
 func at(seq escrow.Seq, err error) error {
+	if e, ok := err.(*escrow.Error); ok && e.Record == nil {
+		return &escrow.Error{Op: e.Op, Kind: e.Kind, Record: &seq, Err: e.Err}
+	}
 	return &escrow.Error{Op: "ingest.Open", Kind: escrow.KindOf(err), Record: &seq, Err: err}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"regexp"
 	"slices"
+	"time"
 
 	"escrow"
 	"escrow/index"
@@ -35,6 +36,9 @@ func (a *Archive) Erase(ctx context.Context, req EraseRequest) (EraseAnswer, err
 	if _, err := t.Disposal.Complete(ctx); err != nil {
 		return EraseAnswer{}, err
 	}
+	if err := t.sealAcknowledged(ctx); err != nil {
+		return EraseAnswer{}, err
+	}
 	// The index finds the messages, so it has to know all of them; an erasure waits as long as that takes.
 	if err := t.Indexer.Follow(ctx, t.Ledger.Size()); err != nil {
 		return EraseAnswer{}, err
@@ -57,6 +61,46 @@ func (a *Archive) Erase(ctx context.Context, req EraseRequest) (EraseAnswer, err
 		"older backups of the key state, if any were made, still open what was erased",
 	}
 	return answer, nil
+}
+
+// sealPatience is how long an erasure waits for messages that were acknowledged before it.
+const sealPatience = 30 * time.Second
+
+// sealAcknowledged waits until the ledger has every message that was acknowledged before the call. One that came later from the log would be sealed for the
+// number a person gets who returns, and bring back somebody who was just erased.
+func (t *Tenant) sealAcknowledged(ctx context.Context) error {
+	if t.Acknowledged == nil || t.Waiting == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, sealPatience)
+	defer cancel()
+	acknowledged := t.Acknowledged()
+	for {
+		size := t.Ledger.Size()
+		if reached(t.Ledger.Streams(), acknowledged) {
+			return nil
+		}
+		waiting, err := t.Waiting(ctx)
+		if err == nil && waiting == 0 { // what is missing was lost, as verify says; it will not come
+			return nil
+		}
+		if err == nil {
+			err = t.Ledger.Wait(ctx, size+1)
+		}
+		if err != nil {
+			return escrow.Errorf("server.Erase", escrow.Unavailable, "messages acknowledged before are not sealed yet, and an erasure must not overlook them; escrow status says why, then try again: %w", err)
+		}
+	}
+}
+
+// reached reports whether every counter of want is in have.
+func reached(have, want map[[16]byte]uint64) bool {
+	for tag, counter := range want {
+		if have[tag] < counter {
+			return false
+		}
+	}
+	return true
 }
 
 // order resolves what a request names, and counts what it destroys.

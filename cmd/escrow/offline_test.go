@@ -84,3 +84,43 @@ func leaveInLog(t *testing.T, a *app, payload []byte) {
 		}
 	}
 }
+
+// TestErasureWaitsForTheLog orders an erasure while messages that were acknowledged before it wait to be sealed: nothing may be destroyed until they are.
+func TestErasureWaitsForTheLog(t *testing.T) {
+	ctx := context.Background()
+	a := testApp(filepath.Join(t.TempDir(), "data"))
+	c := &cobra.Command{}
+	c.SetContext(ctx)
+	if _, err := a.initArchive(c, defaultTenant, defaultRegion, -1); err != nil {
+		t.Fatal(err)
+	}
+	leaveInLog(t, a, message("1", "this one waits"))
+	n, err := a.openNode(ctx, nodeOptions{log: true, private: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := n.settle(ctx); err != nil {
+		t.Fatal(err)
+	}
+	tenant := n.tenants[0]
+	counters := tenant.Acknowledged()
+	for tag := range counters {
+		counters[tag]++ // one more is acknowledged, and does not arrive
+	}
+	tenant.Acknowledged = func() map[[16]byte]uint64 { return counters }
+	waiting := uint64(1)
+	tenant.Waiting = func(context.Context) (uint64, error) { return waiting, nil }
+	erase := server.EraseRequest{Person: []escrow.Identity{"email:ana@example.org"}}
+	hurried, cancel := context.WithTimeout(ctx, 200*time.Millisecond)
+	defer cancel()
+	if answer, err := n.api.Erase(hurried, erase); escrow.KindOf(err) != escrow.Unavailable || answer.Executed {
+		t.Errorf("with a message waiting: executed %v, %v; want unavailable", answer.Executed, err)
+	}
+	waiting = 0 // it was lost: waiting longer helps nobody
+	if answer, err := n.api.Erase(ctx, erase); err != nil || !answer.Executed || answer.Dies != 1 {
+		t.Errorf("with nothing waiting: executed %v, %d die, %v", answer.Executed, answer.Dies, err)
+	}
+	if err := n.close(); err != nil {
+		t.Error(err)
+	}
+}

@@ -71,7 +71,9 @@ func (a *app) open(ctx context.Context) (api server.API, done func() error, err 
 			n, err = a.openNode(ctx, nodeOptions{log: true, private: true})
 		}
 		if err == nil {
-			err = n.settle(ctx)
+			if err = n.settle(ctx); err != nil {
+				err = errors.Join(err, n.close())
+			}
 		}
 	}
 	if err != nil {
