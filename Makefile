@@ -4,12 +4,13 @@ FUZZTIME ?= 60
 COUNT ?= 10
 RACE = ./events/... ./archive/... ./crypto/... ./index/... ./ingest/... ./retention/... ./server/...
 
-.PHONY: help test check race fuzz soak bench ci
+.PHONY: help test check race mutants fuzz soak bench ci
 
 help:
 	@echo "test   all tests"
 	@echo "check  formatting, vet, staticcheck, all tests"
 	@echo "race   tests of the concurrent packages under the race detector"
+	@echo "mutants  takes guards out of the code one by one; a test must notice each"
 	@echo "fuzz   every fuzz target for FUZZTIME=$(FUZZTIME) seconds"
 	@echo "soak   end-to-end tests with kills and full disks, COUNT=$(COUNT) times"
 	@echo "bench  throughput beside the same work without an archive"
@@ -26,6 +27,9 @@ check:
 
 race:
 	CGO_ENABLED=1 go test -count=1 -race $(RACE)
+
+mutants:
+	ESCROW_MUTANTS=1 go test -count=1 -timeout 30m ./internal/mutants
 
 fuzz:
 	for p in $$(go list ./...); do for f in $$(go test -list "^Fuzz" $$p | grep "^Fuzz"); do \

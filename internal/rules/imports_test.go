@@ -15,9 +15,10 @@ var importTable = map[string]may{
 	".":        {},
 	"testdata": {},
 
-	"internal/rules": {},
-	"internal/vfs":   {},
-	"internal/bell":  {},
+	"internal/rules":   {},
+	"internal/mutants": {},
+	"internal/vfs":     {},
+	"internal/bell":    {},
 
 	"crypto":            {},
 	"crypto/committing": {},
