@@ -20,12 +20,18 @@ var importTable = map[string]may{
 	"internal/vfs":     {},
 	"internal/bell":    {},
 
-	"crypto":            {},
-	"crypto/committing": {},
-	"crypto/keytree":    {},
-	"crypto/sign":       {},
+	"crypto":                     {},
+	"crypto/committing":          {},
+	"crypto/keytree":             {},
+	"crypto/sign":                {},
+	"crypto/rootstore":           {},
+	"crypto/rootstore/storetest": {"crypto/rootstore": "what it tests"},
+	"crypto/rootstore/file": {
+		"crypto/rootstore": "implements a store", "crypto/committing": "wraps", "internal/vfs": "roots lie in a file",
+	},
 	"crypto/keystate": {
 		"internal/vfs": "the sealed state is a file", "crypto/keytree": "the state is made of key trees", "crypto/committing": "seals the state",
+		"crypto/rootstore": "the state is sealed under roots of epochs",
 	},
 	"crypto/seal": {"crypto/keytree": "slots name leaves and take their shares", "crypto/committing": "seals facets and data keys"},
 	"crypto/directory": {
@@ -88,7 +94,7 @@ var layers = []struct {
 	name     string
 	packages []string
 }{
-	{"vocabulary", []string{".", "testdata", "internal/rules"}},
+	{"vocabulary", []string{".", "testdata", "internal/rules", "internal/mutants"}},
 	{"files and keys", []string{"internal/vfs", "internal/bell", "crypto"}},
 	{"log and ledger", []string{"events", "archive"}},
 	{"index and policy", []string{"index", "retention"}},
