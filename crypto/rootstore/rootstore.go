@@ -1,8 +1,3 @@
-// Package rootstore says what a place must be able to do that keeps the roots under which key states are sealed.
-//
-// A root store makes one root for each epoch, never gives it out, wraps and unwraps small keys with it, and destroys it. It lives outside the backups of
-// the archive, so that a copy of a key state made before an erasure stays ciphertext when its root is gone, and it remembers the newest epoch, so that
-// a copy brought back is known as one.
 package rootstore
 
 import (
@@ -15,7 +10,8 @@ import (
 // Store keeps the roots of one key state. Its methods are safe for concurrent use. Errors are of kind Unavailable unless a method says otherwise.
 type Store interface {
 	// Create makes the root of an epoch and remembers epoch and size, the number of records in the ledger at that moment, as the newest. Both are durable on
-	// return. It is idempotent for the newest epoch; an epoch older than the newest is of kind Conflict.
+	// return. Called again for the newest epoch it keeps the root and the larger size. Kind Conflict for an epoch older than the newest, for the newest once
+	// it is destroyed, and where no further root has room: roots never come back.
 	Create(ctx context.Context, epoch uint64, size escrow.TreeSize) error
 	// Wrap encrypts a key under the root of an epoch; aad must be given again to Unwrap. A root that does not exist is of kind NotFound, a destroyed one
 	// of kind Erased.
@@ -45,6 +41,16 @@ type Root struct {
 	State  State
 	Due    time.Time // when the material is gone; for Pending
 	Detail string    // in the provider's words
+}
+
+// Of returns what the evidence says of the root of an epoch.
+func (e Evidence) Of(epoch uint64) (Root, bool) {
+	for _, r := range e.Roots {
+		if r.Epoch == epoch {
+			return r, true
+		}
+	}
+	return Root{}, false
 }
 
 // State is what has become of a root.

@@ -42,6 +42,7 @@ var importTable = map[string]may{
 	"events":           {},
 	"events/natslog":   {"events": "names of NATS subjects", "internal/vfs": "the mark of the last counter is a file"},
 	"events/chronicle": {"events": "the facts", "archive": "entries and records"},
+	"events/officers":  {"events": "the acts officers answer for", "archive": "numbers and leaves of records"},
 
 	"archive":         {"internal/vfs": "all file access", "archive/segment": "frames and files of records"},
 	"archive/segment": {"internal/vfs": "all file access"},
