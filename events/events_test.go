@@ -13,9 +13,23 @@ import (
 func TestWireRoundTrip(t *testing.T) {
 	at := time.Date(2026, 11, 22, 9, 0, 3, 0, time.UTC)
 	for _, f := range []events.Fact{
-		events.ErasureExecuted{Scope: "person", Subjects: []uint32{7}, Basis: "art17-1-b", Case: "2026/17"},
-		events.ErasureExecuted{Scope: "conversation", Messages: []events.SeqRange{{From: 3, To: 9}}, Basis: "art17-1-a"},
+		events.OfficerAdded{Officer: "dpo-2", Key: "dpo-2+00+x", Sponsor: "dpo", Statement: "s"},
+		events.OfficerRemoved{Officer: "dpo-2", Remover: "legal", Statement: "s"},
+		events.ErasureRequested{Scope: events.ScopePerson, Subjects: []uint32{7}, Messages: []events.SeqRange{{From: 3, To: 9}}, Basis: "art17-1-b", Case: "2026/17",
+			Preview: events.Counts{Dies: 5, DiesOfOthers: 1, LosesIdentity: 2, Stays: 3, Held: 4, Why: map[string]uint64{"all-of": 3}}, Officer: "dpo", Statement: "s"},
+		events.ErasureApproved{Request: 9, Leaf: "ab", Until: at, Officer: "legal", Statement: "s"},
+		events.ErasureRestricted{Request: 9},
+		events.ErasureWithdrawn{Request: 9, Officer: "legal", Statement: "s"},
+		events.HoldPlaced{Hold: 1, Matter: "m/1", Messages: []events.SeqRange{{From: 3, To: 9}}, Officer: "legal", Statement: "s"},
+		events.HoldReleased{Hold: 1, Officer: "legal", Statement: "s"},
+		events.HoldSlotsAdded{Hold: 1, Slots: []events.HoldSlot{{Seq: 3, Facet: 1, Slot: []byte{1, 2}}}},
+		events.ErasureExecuted{Scope: events.ScopePerson, Subjects: []uint32{7}, Basis: "art17-1-b", Case: "2026/17"},
+		events.ErasureExecuted{Scope: events.ScopeDue, Subjects: []uint32{7}, Messages: []events.SeqRange{{From: 3, To: 9}}, Days: []events.DayRange{{Class: 1, From: 2, To: 3}},
+			IngestDays: []events.LeafRange{{From: 4, To: 5}}, Holds: []uint32{6}, Tenant: true, Requests: []escrow.Seq{9}, Basis: "b"},
+		events.EpochCommitted{Epoch: 4, State: "ab", Applied: 12, Trees: 8, Shares: 3},
 		events.IndexPurged{UpTo: 12, Removed: 3, Redacted: 1, Files: 2},
+		events.RootsDestroyed{Roots: []events.RootDestroyed{{Epoch: 3, Store: "file", Method: "Clear", State: events.RootPending, Due: &at, Detail: "d"}}},
+		events.ErasureCertified{Request: 9, Digest: "ab"},
 		events.LogIncident{What: "gap", Stream: "ab", Sequence: 4, From: 3, To: 3, Detail: "one entry is missing", Noticed: at},
 		events.ArchiveFounded{Tenant: "main", Region: "eu", Format: 1},
 	} {
@@ -31,6 +45,46 @@ func TestWireRoundTrip(t *testing.T) {
 		if d := cmp.Diff(want, got); d != "" {
 			t.Errorf("%s: round trip (-want +got):\n%s", f.Type(), d)
 		}
+	}
+}
+
+// TestOlderOrders reads an order as it was written before it could name days, holds and requests.
+func TestOlderOrders(t *testing.T) {
+	const order = `{"specversion":"1.0","id":"1","source":"s","type":"escrow.ErasureExecuted.v1","time":"2026-01-01T00:00:00Z","datacontenttype":"application/json",` +
+		`"data":{"scope":"message","messages":[{"from":1,"to":2}],"basis":"art17-1"}}`
+	e, err := events.Parse([]byte(order))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(events.ErasureExecuted{Scope: "message", Messages: []events.SeqRange{{From: 1, To: 2}}, Basis: "art17-1"}, e.Fact); d != "" {
+		t.Error(d)
+	}
+	b, err := events.Marshal(e)
+	if err != nil || string(b) != order {
+		t.Errorf("written again: %s, %v", b, err)
+	}
+}
+
+// TestActs says who answers for an act, and that nothing else of it depends on that.
+func TestActs(t *testing.T) {
+	for _, act := range []events.Act{
+		events.OfficerAdded{Officer: "b"}, events.OfficerRemoved{Officer: "b"}, events.ErasureRequested{Case: "b"}, events.ErasureApproved{Request: 2},
+		events.ErasureWithdrawn{Request: 2}, events.HoldPlaced{Hold: 2}, events.HoldReleased{Hold: 2},
+	} {
+		signed := act.SignedBy("a", "s")
+		if officer, statement := signed.By(); officer != "a" || statement != "s" {
+			t.Errorf("%s: by %q with %q", act.Type(), officer, statement)
+		}
+		if d := cmp.Diff(act, signed.SignedBy("", "")); d != "" {
+			t.Errorf("%s without officer (-want +got):\n%s", act.Type(), d)
+		}
+	}
+	founder := events.OfficerAdded{Officer: "b"}.SignedBy("b", "s")
+	if d := cmp.Diff(events.OfficerAdded{Officer: "b", Statement: "s"}, founder); d != "" {
+		t.Errorf("a founder answers for itself (-want +got):\n%s", d)
+	}
+	if officer, _ := founder.By(); officer != "b" {
+		t.Errorf("the founder answers as %q", officer)
 	}
 }
 

@@ -55,18 +55,34 @@ func Parse(b []byte) (Event, error) {
 	return Event{ID: c.ID, Source: c.Source, Time: c.Time, Fact: fact}, nil
 }
 
-func parseFact(name string, data []byte) (Fact, error) {
-	switch name {
-	case ErasureExecuted{}.Type():
-		return fact[ErasureExecuted](data)
-	case IndexPurged{}.Type():
-		return fact[IndexPurged](data)
-	case LogIncident{}.Type():
-		return fact[LogIncident](data)
-	case ArchiveFounded{}.Type():
-		return fact[ArchiveFounded](data)
+// parsers is the closed list of facts, by type.
+func parsers() map[string]func([]byte) (Fact, error) {
+	return map[string]func([]byte) (Fact, error){
+		ArchiveFounded{}.Type():    fact[ArchiveFounded],
+		LogIncident{}.Type():       fact[LogIncident],
+		OfficerAdded{}.Type():      fact[OfficerAdded],
+		OfficerRemoved{}.Type():    fact[OfficerRemoved],
+		ErasureRequested{}.Type():  fact[ErasureRequested],
+		ErasureApproved{}.Type():   fact[ErasureApproved],
+		ErasureRestricted{}.Type(): fact[ErasureRestricted],
+		ErasureWithdrawn{}.Type():  fact[ErasureWithdrawn],
+		HoldPlaced{}.Type():        fact[HoldPlaced],
+		HoldReleased{}.Type():      fact[HoldReleased],
+		HoldSlotsAdded{}.Type():    fact[HoldSlotsAdded],
+		ErasureExecuted{}.Type():   fact[ErasureExecuted],
+		EpochCommitted{}.Type():    fact[EpochCommitted],
+		IndexPurged{}.Type():       fact[IndexPurged],
+		RootsDestroyed{}.Type():    fact[RootsDestroyed],
+		ErasureCertified{}.Type():  fact[ErasureCertified],
 	}
-	return nil, escrow.Errorf("events.Parse", escrow.Corrupt, "unknown event type %q; a newer version of escrow may have written it", name)
+}
+
+func parseFact(name string, data []byte) (Fact, error) {
+	parse, known := parsers()[name]
+	if !known {
+		return nil, escrow.Errorf("events.Parse", escrow.Corrupt, "unknown event type %q; a newer version of escrow may have written it", name)
+	}
+	return parse(data)
 }
 
 func fact[T Fact](data []byte) (Fact, error) {
