@@ -28,6 +28,12 @@ type Slot struct {
 	Wrap [wrapBytes]byte
 }
 
+// FacetSlot is a slot that was added to a facet of a record after the record was sealed, as a hold does. It is kept apart from the record.
+type FacetSlot struct {
+	Facet int // place of the facet in the record
+	Slot  Slot
+}
+
 // Append appends the encoding of s, which ParseSlot reads: the form slots have inside a record and in events that add one.
 func (s *Slot) Append(b []byte) []byte {
 	b = appendRefs(b, s.Refs)
