@@ -37,7 +37,7 @@ func Run(t *testing.T, open func(*testing.T) rootstore.Store) {
 func wantKind(t *testing.T, what string, err error, kinds ...escrow.Kind) {
 	t.Helper()
 	if err == nil || !slices.Contains(kinds, escrow.KindOf(err)) {
-		t.Errorf("%s: error %v, want kind %v", what, err, kinds)
+		t.Error(what, "gives", err, "and not an error of kind", kinds)
 	}
 }
 
@@ -71,7 +71,7 @@ func mustUnwrap(t *testing.T, s rootstore.Store, epoch uint64, wrapped []byte, a
 	t.Helper()
 	got, err := s.Unwrap(t.Context(), epoch, wrapped, []byte(aad))
 	if err != nil || !bytes.Equal(got, key) {
-		t.Errorf("Unwrap(%d) gives another key, or error %v", epoch, err)
+		t.Error("unwrapping under epoch", epoch, "gives another key, or the error", err)
 	}
 }
 
@@ -213,7 +213,7 @@ func testConcurrent(t *testing.T, s rootstore.Store) {
 					return
 				}
 				if got, err := s.Unwrap(t.Context(), 1, wrapped, nil); err != nil || !bytes.Equal(got, key) {
-					t.Errorf("Unwrap: %v", err)
+					t.Error("Unwrap gives another key, or the error", err)
 				}
 				if _, err := s.Evidence(t.Context()); err != nil {
 					t.Error(err)
