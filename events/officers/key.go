@@ -63,11 +63,12 @@ func publicKey(officer, verifier string) (ed25519.PublicKey, error) {
 	return key, nil
 }
 
-// anybodySigns finds points of small order: a signature made of the neutral point and zero then holds for one message in eight, or more.
+// anybodySigns finds the points of small order, of which there are a dozen spellings: under each, a signature made of the neutral point and zero holds
+// for one message in eight at least, and so for one of these.
 func anybodySigns(key ed25519.PublicKey) bool {
 	forged := make([]byte, ed25519.SignatureSize)
 	forged[0] = 1 // the neutral point; the scalar is zero
-	for i := range byte(255) {
+	for i := range byte(48) {
 		if ed25519.Verify(key, []byte{i}, forged) {
 			return true
 		}
