@@ -15,6 +15,7 @@ var importTable = map[string]may{
 	".":        {},
 	"testdata": {},
 
+	"internal/needle":  {},
 	"internal/rules":   {},
 	"internal/mutants": {},
 	"internal/vfs":     {},
@@ -95,7 +96,7 @@ var layers = []struct {
 	name     string
 	packages []string
 }{
-	{"vocabulary", []string{".", "testdata", "internal/rules", "internal/mutants"}},
+	{"vocabulary", []string{".", "testdata", "internal/rules", "internal/needle", "internal/mutants"}},
 	{"files and keys", []string{"internal/vfs", "internal/bell", "crypto"}},
 	{"log and ledger", []string{"events", "archive"}},
 	{"index and policy", []string{"index", "retention"}},
