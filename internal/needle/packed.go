@@ -62,8 +62,7 @@ func (s *Set) unpack(report *Report, src source, at int64, p packing) error {
 		return nil
 	}
 	content, err := io.ReadAll(io.LimitReader(r, maxUnpacked))
-	err = errors.Join(err, r.Close())
-	if len(content) == 0 {
+	if err = errors.Join(err, r.Close()); err != nil && len(content) == 0 {
 		return nil
 	}
 	report.Members++

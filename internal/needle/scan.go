@@ -63,7 +63,11 @@ func sum(a, b map[string]int) map[string]int {
 
 func (r *Report) found(h Hit) {
 	r.Found++
-	r.Words, r.Forms = sum(r.Words, map[string]int{h.Word: 1}), sum(r.Forms, map[string]int{h.Form: 1})
+	if r.Words == nil {
+		r.Words, r.Forms = map[string]int{}, map[string]int{}
+	}
+	r.Words[h.Word]++
+	r.Forms[h.Form]++
 	if len(r.Hits) < maxHits {
 		r.Hits = append(r.Hits, h)
 	}
