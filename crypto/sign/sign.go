@@ -7,6 +7,7 @@ package sign
 import (
 	"bytes"
 	"crypto/ed25519"
+	"encoding/base64"
 	"fmt"
 	"io"
 
@@ -125,3 +126,19 @@ func (s *Signer) Verifier() note.Verifier { return s.verifier }
 // VKey returns the public key as a C2SP verifier key, "name+hash+base64": what an auditor is given once, on paper if need be. Its base64 part may
 // contain "+".
 func (s *Signer) VKey() string { return s.vkey }
+
+// Open returns the text of a note signed by the verifier's key and by nothing else, in its one spelling: whoever alters a byte of it, of the signature
+// too, is found out. The error is of kind Forged.
+func Open(signed string, verifier note.Verifier) (string, error) {
+	n, err := note.Open([]byte(signed), note.VerifierList(verifier))
+	if err != nil {
+		return "", escrow.Errorf("sign.Open", escrow.Forged, "not signed with the key of %q: %w", verifier.Name(), err)
+	}
+	if len(n.Sigs) != 1 || len(n.UnverifiedSigs) != 0 || n.Text+"\n— "+n.Sigs[0].Name+" "+n.Sigs[0].Base64+"\n" != signed {
+		return "", escrow.Errorf("sign.Open", escrow.Forged, "there must be one signature and nothing else, that of %q", verifier.Name())
+	}
+	if _, err := base64.StdEncoding.Strict().DecodeString(n.Sigs[0].Base64); err != nil {
+		return "", escrow.Errorf("sign.Open", escrow.Forged, "the signature of %q is not in its one spelling: %w", verifier.Name(), err)
+	}
+	return n.Text, nil
+}

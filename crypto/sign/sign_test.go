@@ -118,3 +118,32 @@ func TestRefusals(t *testing.T) {
 		t.Errorf("without randomness: %v", err)
 	}
 }
+
+func TestOpenTakesOneSpelling(t *testing.T) {
+	s, other := newSigner(t), newSigner(t)
+	b, err := note.Sign(&note.Note{Text: "text\n"}, s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text, err := sign.Open(string(b), s.Verifier()); err != nil || text != "text\n" {
+		t.Fatalf("got %q, %v", text, err)
+	}
+	for i := range b {
+		for bit := range 8 {
+			changed := bytes.Clone(b)
+			changed[i] ^= 1 << bit
+			if _, err := sign.Open(string(changed), s.Verifier()); err == nil || escrow.KindOf(err) != escrow.Forged {
+				t.Errorf("bit %d of byte %d flipped: %v", bit, i, err)
+			}
+		}
+	}
+	two, err := note.Sign(&note.Note{Text: "text\n"}, s, other)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, signed := range map[string]string{"a second signature": string(two), "nothing": "", "twice": string(b) + string(b[bytes.Index(b, []byte("—")):])} {
+		if _, err := sign.Open(signed, s.Verifier()); err == nil || escrow.KindOf(err) != escrow.Forged {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

@@ -40,8 +40,14 @@ func ParseKey(secret string) (note.Signer, error) {
 	return signer, nil
 }
 
+// key is the public key of an officer.
+type key struct {
+	note.Verifier
+	public ed25519.PublicKey
+}
+
 // publicKey reads a verifier key that must be an officer's, in its one spelling.
-func publicKey(officer, verifier string) (ed25519.PublicKey, error) {
+func publicKey(officer, verifier string) (*key, error) {
 	if len(verifier) > maxKeyBytes {
 		return nil, badKey("a verifier key has at most %d bytes", maxKeyBytes)
 	}
@@ -53,23 +59,27 @@ func publicKey(officer, verifier string) (ed25519.PublicKey, error) {
 	if err != nil || len(raw) != 1+ed25519.PublicKeySize {
 		return nil, badKey("the verifier key of %q is not an Ed25519 key", officer)
 	}
-	key := ed25519.PublicKey(raw[1:])
-	if canonical, err := note.NewEd25519VerifierKey(officer, key); err != nil || canonical != verifier {
+	public := ed25519.PublicKey(raw[1:])
+	if canonical, err := note.NewEd25519VerifierKey(officer, public); err != nil || canonical != verifier {
 		return nil, badKey("the verifier key of %q is not in its one canonical form", officer)
 	}
-	if anybodySigns(key) {
+	v, err := note.NewVerifier(verifier)
+	if err != nil {
+		return nil, badKey("the verifier key of %q cannot be used: %w", officer, err)
+	}
+	if anybodySigns(public) {
 		return nil, badKey("the verifier key of %q is one under which anybody can sign", officer)
 	}
-	return key, nil
+	return &key{v, public}, nil
 }
 
 // anybodySigns finds the points of small order, of which there are a dozen spellings: under each, a signature made of the neutral point and zero holds
 // for one message in eight at least, and so for one of these.
-func anybodySigns(key ed25519.PublicKey) bool {
+func anybodySigns(public ed25519.PublicKey) bool {
 	forged := make([]byte, ed25519.SignatureSize)
 	forged[0] = 1 // the neutral point; the scalar is zero
 	for i := range byte(48) {
-		if ed25519.Verify(key, []byte{i}, forged) {
+		if ed25519.Verify(public, []byte{i}, forged) {
 			return true
 		}
 	}

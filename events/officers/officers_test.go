@@ -162,11 +162,11 @@ func TestAttacks(t *testing.T) {
 		{"nobody answers", func(o *office) events.Fact { return request(1) }, "none is named"},
 		{"no officer", func(o *office) events.Fact { o.key("stranger", 30); return o.sign(request(1), "stranger", noon) }, "no officer of this archive"},
 		{"removed officer", func(o *office) events.Fact { return o.sign(request(1), "gone", noon) }, "no officer any more"},
-		{"same name, other key", func(o *office) events.Fact { o.key("dpo", 31); return o.sign(request(1), "dpo", noon) }, "not signed with the key"},
+		{"same name, other key", func(o *office) events.Fact { o.key("dpo", 31); return o.sign(request(1), "dpo", noon) }, "not that of"},
 		{"statement of another officer", func(o *office) events.Fact {
 			_, statement := o.sign(request(1), "legal", noon).By()
 			return request(1).SignedBy("dpo", statement)
-		}, "not signed with the key"},
+		}, "not that of"},
 		{"text of another officer under the own key", func(o *office) events.Fact {
 			statement, _ := officers.Sign(officers.Draft(origin, request(1).SignedBy("legal", ""), noon), o.signers["dpo"])
 			return request(1).SignedBy("dpo", statement)
@@ -229,12 +229,12 @@ func TestAttacks(t *testing.T) {
 			act := request(1).SignedBy("dpo", "")
 			b, _ := note.Sign(&note.Note{Text: officers.Draft(origin, act, noon)}, o.signers["dpo"], o.signers["legal"])
 			return act.SignedBy("dpo", string(b))
-		}, "one signature"},
+		}, "one signature and nothing else"},
 		{"text after the statement", func(o *office) events.Fact {
 			act := o.sign(request(1), "dpo", noon)
 			_, statement := act.By()
 			return act.SignedBy("dpo", statement+"x\n")
-		}, "not signed"},
+		}, "malformed note"},
 		{"endless statement", func(o *office) events.Fact {
 			return request(1).SignedBy("dpo", strings.Repeat("x", officers.MaxStatementBytes+1))
 		}, "at most"},
@@ -287,7 +287,7 @@ func TestNewOfficers(t *testing.T) {
 			f := o.newcomer("fourth", "dpo", 40).(events.OfficerAdded)
 			f.Sponsor = "legal"
 			return f
-		}, "not signed with the key"},
+		}, "not that of"},
 		{"sponsor left out", func(o *office) events.Fact {
 			f := o.newcomer("fourth", "dpo", 40).(events.OfficerAdded)
 			f.Sponsor = ""

@@ -1,7 +1,6 @@
 package officers
 
 import (
-	"crypto/ed25519"
 	"crypto/sha256"
 	"encoding/hex"
 	"slices"
@@ -34,7 +33,7 @@ type Roster struct {
 
 type member struct {
 	Officer
-	key ed25519.PublicKey
+	key *key
 }
 
 type request struct {
@@ -73,7 +72,7 @@ func (r *Roster) Apply(rec archive.Record, f events.Fact) error {
 }
 
 func (r *Roster) add(seq escrow.Seq, f events.OfficerAdded) error {
-	key, err := publicKey(f.Officer, f.Key)
+	k, err := publicKey(f.Officer, f.Key)
 	if err != nil {
 		return err
 	}
@@ -85,7 +84,7 @@ func (r *Roster) add(seq escrow.Seq, f events.OfficerAdded) error {
 		}
 		o.Line = sponsor.Line
 	}
-	r.officers = append(r.officers, &member{o, key})
+	r.officers = append(r.officers, &member{o, k})
 	return nil
 }
 
@@ -110,11 +109,11 @@ func (r *Roster) Check(origin string, f events.Fact, now time.Time) error {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	officer, statement := act.By()
-	key, err := r.keyFor(act, officer)
+	k, err := r.keyFor(act, officer)
 	if err != nil {
 		return err
 	}
-	text, err := open(statement, officer, key)
+	text, err := open(statement, officer, k)
 	if err != nil {
 		return err
 	}
@@ -132,7 +131,7 @@ func (r *Roster) Check(origin string, f events.Fact, now time.Time) error {
 }
 
 // keyFor returns the key that must have signed an act.
-func (r *Roster) keyFor(act events.Act, officer string) (ed25519.PublicKey, error) {
+func (r *Roster) keyFor(act events.Act, officer string) (*key, error) {
 	added, ok := act.(events.OfficerAdded)
 	if ok {
 		if err := r.checkNew(added); err != nil {
@@ -146,7 +145,7 @@ func (r *Roster) keyFor(act events.Act, officer string) (ed25519.PublicKey, erro
 }
 
 // active returns the key of somebody who is an officer now.
-func (r *Roster) active(officer string) (ed25519.PublicKey, error) {
+func (r *Roster) active(officer string) (*key, error) {
 	m := r.find(officer)
 	switch {
 	case officer == "":
@@ -164,7 +163,7 @@ func (r *Roster) checkNew(f events.OfficerAdded) error {
 	if err := escrow.CheckToken("officer", f.Officer); err != nil {
 		return err
 	}
-	key, err := publicKey(f.Officer, f.Key)
+	k, err := publicKey(f.Officer, f.Key)
 	if err != nil {
 		return err
 	}
@@ -176,7 +175,7 @@ func (r *Roster) checkNew(f events.OfficerAdded) error {
 		switch {
 		case m.Name == f.Officer:
 			return denied("%q is or was an officer; a name is given once", f.Officer)
-		case m.key.Equal(key):
+		case m.key.public.Equal(k.public):
 			return denied("%q would have the same key as %q; each officer needs a key of his own", f.Officer, m.Name)
 		case m.Sponsor == "":
 			founders++

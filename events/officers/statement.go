@@ -1,7 +1,6 @@
 package officers
 
 import (
-	"crypto/ed25519"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -11,6 +10,7 @@ import (
 	"golang.org/x/mod/sumdb/note"
 
 	"escrow"
+	"escrow/crypto/sign"
 	"escrow/events"
 )
 
@@ -53,30 +53,19 @@ func Sign(text string, signer note.Signer) (string, error) {
 	return string(b), nil
 }
 
-// open returns the text of a statement signed by an officer with this key, in its one spelling: no other signature beside it.
-func open(statement, officer string, key ed25519.PublicKey) (string, error) {
+// open returns the text of a statement signed by an officer.
+func open(statement, officer string, verifier note.Verifier) (string, error) {
 	if statement == "" {
 		return "", denied("a statement signed by %q is missing", officer)
 	}
 	if len(statement) > MaxStatementBytes {
 		return "", denied("a statement has at most %d bytes", MaxStatementBytes)
 	}
-	vkey, err := note.NewEd25519VerifierKey(officer, key)
+	text, err := sign.Open(statement, verifier)
 	if err != nil {
-		return "", denied("the key of %q cannot be used: %w", officer, err)
+		return "", denied("the statement is not that of %q: %w", officer, err)
 	}
-	verifier, err := note.NewVerifier(vkey)
-	if err != nil {
-		return "", denied("the key of %q cannot be used: %w", officer, err)
-	}
-	n, err := note.Open([]byte(statement), note.VerifierList(verifier))
-	if err != nil {
-		return "", denied("the statement is not signed with the key of %q", officer)
-	}
-	if len(n.Sigs) != 1 || len(n.UnverifiedSigs) != 0 || n.Text+"\n— "+officer+" "+n.Sigs[0].Base64+"\n" != statement {
-		return "", denied("the statement must have one signature, that of %q", officer)
-	}
-	return n.Text, nil
+	return text, nil
 }
 
 // check says whether a verified text is that of an act in an archive, and returns its time.

@@ -43,7 +43,7 @@ var importTable = map[string]may{
 	"events":           {},
 	"events/natslog":   {"events": "names of NATS subjects", "internal/vfs": "the mark of the last counter is a file"},
 	"events/chronicle": {"events": "the facts", "archive": "entries and records"},
-	"events/officers":  {"events": "the acts officers answer for", "archive": "numbers and leaves of records"},
+	"events/officers":  {"events": "the acts officers answer for", "archive": "numbers and leaves of records", "crypto/sign": "opens signed notes"},
 
 	"archive":         {"internal/vfs": "all file access", "archive/segment": "frames and files of records"},
 	"archive/segment": {"internal/vfs": "all file access"},
@@ -68,6 +68,10 @@ var importTable = map[string]may{
 		"index": "what to purge", "internal/bell": "the index waits for the keys",
 	},
 	"privacy": {"archive": "an event precedes every step", "events": "the events", "events/chronicle": "events as ledger entries", "retention": "statutes and holds that forbid"},
+	"privacy/certificate": {
+		"archive": "records, leaves and checkpoints", "events": "what happened", "events/chronicle": "events of records", "events/officers": "checks statements again",
+		"crypto/sign": "signs and opens notes", "retention": "names of days",
+	},
 
 	"server": {
 		"archive": "reads", "crypto/directory": "subjects", "crypto/keystate": "shares", "crypto/keytree": "names leaves", "crypto/seal": "opens facets",

@@ -25,7 +25,7 @@ var libraries = []library{
 	{"github.com/abadojack/whatlanggo", []string{"index/bleveindex"}},
 	{"github.com/tink-crypto/tink-go/v2", []string{"crypto/*"}},
 	{"github.com/klauspost/compress", []string{"crypto/seal", "ingest/source", "archive/bundle", "internal/bench", "internal/needle"}},
-	{"golang.org/x/mod", []string{"archive", "archive/*", "crypto/seal", "crypto/sign", "events/officers", "server", "cmd/escrow"}},
+	{"golang.org/x/mod", []string{"archive", "archive/*", "crypto/seal", "crypto/sign", "events/officers", "privacy/certificate", "server", "cmd/escrow"}},
 	{"github.com/jhillyerd/enmime/v2", nil}, // tests only
 	{"github.com/gogs/chardet", []string{"ingest"}},
 	{"golang.org/x/net", []string{"ingest"}},
