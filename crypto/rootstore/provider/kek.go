@@ -21,13 +21,16 @@ type kek struct {
 	key        Key
 }
 
+// kekName is bound to what a key encryption key encrypts, in place of the name of the key: the same key may be called by alias today and by number tomorrow.
+const kekName = "kek"
+
 // NewKEK returns a key encryption key on a key that exists already; name is how errors call it. Errors are of kind Forged for what was not
 // encrypted by it so, Erased if the key is gone, Denied if its holder disabled it, else Unavailable. It is safe for concurrent use.
 func NewKEK(kind, name string, key Key) tink.AEAD { return kek{kind, name, key} }
 
 // Encrypt implements tink.AEAD.
 func (k kek) Encrypt(plain, aad []byte) ([]byte, error) {
-	bound := bind(k.name, 0, plain, aad)
+	bound := bind(kekName, 0, plain, aad)
 	defer clear(bound)
 	sealed, err := k.key.Seal(context.Background(), bound, aad)
 	if err != nil {
@@ -46,7 +49,7 @@ func (k kek) Decrypt(sealed, aad []byte) ([]byte, error) {
 		return nil, k.explain("Decrypt", err)
 	}
 	defer clear(bound)
-	plain, ok := release(k.name, 0, bound, aad)
+	plain, ok := release(kekName, 0, bound, aad)
 	if !ok {
 		return nil, escrow.Errorf(k.kind+".Decrypt", escrow.Forged, "key %s: this was encrypted for another purpose", k.name)
 	}

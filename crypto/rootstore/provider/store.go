@@ -127,6 +127,7 @@ func (s *Store) Evidence(ctx context.Context) (rootstore.Evidence, error) {
 
 // look asks the provider, and refuses an answer that knows less than an earlier one.
 func (s *Store) look(ctx context.Context) (rootstore.Evidence, error) {
+	before := s.saw(0)
 	e, err := s.keys.Look(ctx)
 	if err != nil {
 		return rootstore.Evidence{}, err
@@ -138,7 +139,7 @@ func (s *Store) look(ctx context.Context) (rootstore.Evidence, error) {
 		}
 		return 1
 	})
-	if before := s.saw(e.Newest); e.Newest < before {
+	if s.saw(e.Newest); e.Newest < before {
 		return rootstore.Evidence{}, escrow.Errorf(s.kind+".Evidence", escrow.Unavailable,
 			"the provider shows epoch %d as the newest and has shown %d before: its list lags behind, or it was set back; ask who runs it", e.Newest, before)
 	}
