@@ -7,3 +7,10 @@ func (d *Directory) Used(leaf uint32) {
 	defer d.mu.Unlock()
 	d.next = max(d.next, uint64(leaf)+1)
 }
+
+// Next returns the number the next new subject gets; 2³² when all are given out.
+func (d *Directory) Next() uint64 {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	return d.next
+}
