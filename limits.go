@@ -14,6 +14,10 @@ const (
 	MaxParticipants = 10_000
 	// MaxAttachments bounds the attachments of one message, by the publishing contract.
 	MaxAttachments = 256
+	// MaxMentions bounds the marked passages of one message, by the publishing contract: more than any chat client offers to mark.
+	MaxMentions = 1000
+	// MaxMentionKeys bounds the people mentioned times the participants of one message: each of the former may need a key with each of the latter.
+	MaxMentionKeys = 1 << 16
 	// MaxTextBytes bounds readable text per message, by the publishing contract.
 	MaxTextBytes = 16 << 20
 	// MaxTags bounds the tags of one message, MaxTagBytes each of them.

@@ -18,6 +18,7 @@ type Message struct {
 	Title        string        // subject line of a mail
 	Text         string        // readable text, also where only HTML was sent
 	HTML         string
+	Mentions     []Mention // passages of Text that the platform marked, in order
 	Attachments  []Attachment
 	Tags         []string
 	Metadata     map[string]string
@@ -63,6 +64,14 @@ type Participant struct {
 	Role Role     `json:"role,omitempty"`
 }
 
+// Mention is a passage of a text that the platform marked as being about somebody, who need not take part in the message.
+type Mention struct {
+	ID     Identity
+	Name   string
+	Start  int // in bytes of the text
+	Length int // in bytes, at least 1
+}
+
 // Attachment is a file that came with a message. Data shares memory with what it was parsed from and must not be changed.
 type Attachment struct {
 	Name       string
@@ -78,6 +87,9 @@ func (m Message) LogValue() slog.Value { return slog.StringValue("message") }
 
 // LogValue hides who it is.
 func (p Participant) LogValue() slog.Value { return slog.StringValue("participant") }
+
+// LogValue hides who it is.
+func (m Mention) LogValue() slog.Value { return slog.StringValue("mention") }
 
 // LogValue hides name and content.
 func (a Attachment) LogValue() slog.Value { return slog.StringValue("attachment") }

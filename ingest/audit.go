@@ -13,8 +13,8 @@ import (
 // Condition is what an audit found of one message record.
 type Condition struct {
 	Present    bool // the body opens
-	Identities int  // identity facets that open
-	Gone       int  // identity facets that do not, lawfully
+	Identities int  // identity and mention facets that open
+	Gone       int  // identity and mention facets that do not, lawfully
 }
 
 // Audit proves a message record present or lawfully erased: what opens must match every commitment in its header, and what does not open must depend on
@@ -35,9 +35,9 @@ func (o *Opener) Audit(rec archive.Record, ordered func(keytree.Ref) bool) (Cond
 			return c, at(rec.Seq, err)
 		}
 		switch {
-		case f.Kind == seal.FacetIdentity && plains[i] != nil:
+		case i > 0 && plains[i] != nil:
 			c.Identities++
-		case f.Kind == seal.FacetIdentity:
+		case i > 0:
 			c.Gone++
 		}
 	}
@@ -79,8 +79,7 @@ func anyOrdered(refs []keytree.Ref, ordered func(keytree.Ref) bool) bool {
 
 // auditContent recomputes the hiding content commitment and the key reference.
 func (o *Opener) auditContent(rec archive.Record, sealed *seal.Sealed, plains [][]byte) error {
-	var head bodyHead
-	template, err := parseHeaded(plains[0], &head)
+	head, template, err := parseBody(plains[0], sealed.Facets())
 	if err != nil {
 		return at(rec.Seq, err)
 	}
@@ -88,27 +87,21 @@ func (o *Opener) auditContent(rec archive.Record, sealed *seal.Sealed, plains []
 	if err != nil {
 		return at(rec.Seq, err)
 	}
-	pieces := make(map[uint16][]byte)
-	secrets := [][]byte{head.Secret}
-	for i, f := range sealed.Facets() {
-		if f.Kind != seal.FacetIdentity {
-			continue
-		}
-		id, err := parseIdentity(plains[i])
+	pieces, secrets := make(map[uint16][]byte, len(plains)), make([][]byte, 0, len(plains))
+	for i, plain := range plains[1:] {
+		p, err := readPerson(sealed.Facets(), 1+i, plain)
 		if err != nil {
 			return at(rec.Seq, err)
 		}
-		pieces[f.Index], secrets = id.piece, append(secrets, id.secret)
+		pieces[uint16(i)], secrets = p.piece, append(secrets, p.secret)
+	}
+	if len(head.Secret) != secretBytes {
+		return at(rec.Seq, escrow.Errorf("ingest.Audit", escrow.Forged, "the secret of the body has %d bytes", len(head.Secret)))
 	}
 	head.Envelope.Original, _ = Restore(template, cuts, pieces, Placeholder)
-	for _, s := range secrets {
-		if len(s) != secretBytes {
-			return at(rec.Seq, escrow.Errorf("ingest.Audit", escrow.Forged, "a facet's secret has %d bytes", len(s)))
-		}
-	}
 	fields := commitments(head.Envelope, head.Secret)
-	for i, s := range secrets[1:] {
-		fields = append(fields, identityField(len(fields), s, plains[1+i]))
+	for i, s := range secrets {
+		fields = append(fields, personField(len(fields), sealed.Facets()[1+i].Kind, s, plains[1+i]))
 	}
 	root, kref := seal.ContentRoot(fields), keyReference(head.Secret, sealed.Facets()[0].Slots)
 	if subtle.ConstantTimeCompare(root[:], rec.Header.Content.Root[:]) != 1 || int(rec.Header.Content.Fields) != len(fields) {
@@ -120,6 +113,11 @@ func (o *Opener) auditContent(rec archive.Record, sealed *seal.Sealed, plains []
 	return nil
 }
 
-func identityField(index int, secret, plain []byte) seal.Field {
-	return seal.Field{Secret: [32]byte(secret), Index: uint32(index), Name: "identity", Value: plain}
+// personField is what the content commitment says of an identity or mention facet.
+func personField(index int, kind seal.FacetKind, secret, plain []byte) seal.Field {
+	name := "identity"
+	if kind == seal.FacetMention {
+		name = "mention"
+	}
+	return seal.Field{Secret: [32]byte(secret), Index: uint32(index), Name: name, Value: plain}
 }

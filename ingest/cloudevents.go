@@ -77,7 +77,11 @@ func (r *jsonReader) encodedMessage() (escrow.Message, error) {
 	if err != nil {
 		return escrow.Message{}, err
 	}
-	return parseWhole(raw)
+	m, err := parseWhole(raw)
+	if err == nil && len(m.Mentions) > 0 {
+		err = inField("mentions", invalidf("a passage cannot be taken out of base64 when the person is erased; send the message in data"))
+	}
+	return m, err
 }
 
 // attribute reads one context attribute; extensions are skipped.

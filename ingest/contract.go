@@ -12,8 +12,9 @@ import (
 
 // The fields of the contract, in the order of the published schema; errors list them.
 const (
-	messageFields     = "id, type, refers_to, conversation, sent_at, from, to, title, body, attachments, tags, metadata, purpose, basis, consent, retention"
+	messageFields     = "id, type, refers_to, conversation, sent_at, from, to, title, body, mentions, attachments, tags, metadata, purpose, basis, consent, retention"
 	participantFields = "id, name, role"
+	mentionFields     = "id, name, start, length"
 	bodyFields        = "text, html"
 	attachmentFields  = "name, media_type, data, object, sha256, transcript"
 )
@@ -61,6 +62,9 @@ func (r *jsonReader) message() (escrow.Message, error) {
 	case m.From.ID == "":
 		return m, inField("from", invalidf(`is missing; it is required, as {"id": "email:…"}`))
 	}
+	if err := placeMentions(&m); err != nil {
+		return m, inField("mentions", err)
+	}
 	if m.RefersTo == "" && (m.Type == escrow.TypeEdit || m.Type == escrow.TypeDelete || m.Type == escrow.TypeReaction) {
 		m.Defects = append(m.Defects, "refers_to: is missing, so nobody can say which message this one changes")
 	}
@@ -88,6 +92,8 @@ func (r *jsonReader) messageField(m *escrow.Message, key string) (known bool, er
 		m.Title, err = r.boundedText(0, maxTitleBytes)
 	case "body":
 		err = r.body(m)
+	case "mentions":
+		m.Mentions, err = r.mentions()
 	case "attachments":
 		m.Attachments, err = r.attachments()
 	case "tags":

@@ -6,14 +6,15 @@ import (
 	"escrow"
 )
 
-// Cut says that the bytes [Offset, Offset+Len) of an original belong to one participant: 0 is From, 1+i is To[i].
+// Cut says that the bytes [Offset, Offset+Len) of an original belong to one person. Owner 0 is From, 1+i is To[i]; after all participants come the people
+// mentioned, in the order in which they are mentioned first.
 type Cut struct {
-	Offset      uint32
-	Participant uint16
-	Len         uint32
+	Offset uint32
+	Owner  uint16
+	Len    uint32
 }
 
-// Cutout takes cuts, sorted and without overlap as Split returns them, out of raw. template is what is left, pieces the bytes of each participant in order of
+// Cutout takes cuts, sorted and without overlap as Split returns them, out of raw. template is what is left, pieces the bytes of each owner in order of
 // appearance. Both are copies.
 func Cutout(raw []byte, cuts []Cut) (template []byte, pieces map[uint16][]byte) {
 	pieces = make(map[uint16][]byte)
@@ -25,19 +26,19 @@ func Cutout(raw []byte, cuts []Cut) (template []byte, pieces map[uint16][]byte) 
 			continue
 		}
 		template = append(template, raw[pos:start]...)
-		pieces[c.Participant] = append(pieces[c.Participant], raw[start:end]...)
+		pieces[c.Owner] = append(pieces[c.Owner], raw[start:end]...)
 		pos = end
 	}
 	return append(template, raw[pos:]...), pieces
 }
 
-// Restore is the inverse of Cutout. Where a participant's pieces are missing it writes placeholder, and erased is true; placeholder must need no escaping in
+// Restore is the inverse of Cutout. Where an owner's pieces are missing it writes placeholder, and erased is true; placeholder must need no escaping in
 // JSON. Any arguments give some result: the cuts and pieces of another message give one that does not make sense.
 func Restore(template []byte, cuts []Cut, pieces map[uint16][]byte, placeholder string) (raw []byte, erased bool) {
 	left := whole(cuts, pieces)
 	size := len(template)
 	for _, c := range cuts {
-		size += min(int(c.Len), len(pieces[c.Participant])) + len(placeholder)
+		size += min(int(c.Len), len(pieces[c.Owner])) + len(placeholder)
 	}
 	raw = make([]byte, 0, min(size, escrow.MaxImport))
 	pos := uint32(0) // in the original
@@ -46,8 +47,8 @@ func Restore(template []byte, cuts []Cut, pieces map[uint16][]byte, placeholder 
 			n := min(int(c.Offset-pos), len(template))
 			raw, template = append(raw, template[:n]...), template[n:]
 		}
-		if piece := left[c.Participant]; len(piece) >= int(c.Len) {
-			raw, left[c.Participant] = append(raw, piece[:c.Len]...), piece[c.Len:]
+		if piece := left[c.Owner]; len(piece) >= int(c.Len) {
+			raw, left[c.Owner] = append(raw, piece[:c.Len]...), piece[c.Len:]
 		} else {
 			raw, erased = append(raw, placeholder...), true
 		}
@@ -56,11 +57,11 @@ func Restore(template []byte, cuts []Cut, pieces map[uint16][]byte, placeholder 
 	return append(raw, template...), erased
 }
 
-// whole returns the pieces of those participants who have exactly as many bytes as their cuts.
+// whole returns the pieces of those owners who have exactly as many bytes as their cuts.
 func whole(cuts []Cut, pieces map[uint16][]byte) map[uint16][]byte {
 	need := make(map[uint16]int, len(pieces))
 	for _, c := range cuts {
-		need[c.Participant] += int(c.Len)
+		need[c.Owner] += int(c.Len)
 	}
 	left := make(map[uint16][]byte, len(pieces))
 	for p, b := range pieces {
@@ -71,7 +72,7 @@ func whole(cuts []Cut, pieces map[uint16][]byte) map[uint16][]byte {
 	return left
 }
 
-// AppendCuts appends the binary form of cuts: their number, then for each the distance from the end of the one before, the length and the participant, all
+// AppendCuts appends the binary form of cuts: their number, then for each the distance from the end of the one before, the length and the owner, all
 // as unsigned varints.
 func AppendCuts(b []byte, cuts []Cut) []byte {
 	b = binary.AppendUvarint(b, uint64(len(cuts)))
@@ -79,7 +80,7 @@ func AppendCuts(b []byte, cuts []Cut) []byte {
 	for _, c := range cuts {
 		b = binary.AppendUvarint(b, uint64(c.Offset-pos))
 		b = binary.AppendUvarint(b, uint64(c.Len))
-		b = binary.AppendUvarint(b, uint64(c.Participant))
+		b = binary.AppendUvarint(b, uint64(c.Owner))
 		pos = c.Offset + c.Len
 	}
 	return b
@@ -99,7 +100,7 @@ func ParseCuts(b []byte) ([]Cut, error) {
 	for range n {
 		offset := pos + r.uvarint(escrow.MaxImport)
 		length := r.uvarint(escrow.MaxImport)
-		who := r.uvarint(escrow.MaxParticipants)
+		who := r.uvarint(escrow.MaxParticipants + escrow.MaxMentions)
 		if pos = offset + length; r.bad || length == 0 || pos > escrow.MaxImport {
 			return nil, escrow.Errorf("ingest.ParseCuts", escrow.Corrupt, "cut %d is malformed", len(cuts))
 		}

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"escrow"
+	"escrow/crypto/seal"
 )
 
 // example returns the bytes of a block ```hex NAME of a page; what stands behind two or more spaces is a comment.
@@ -49,7 +50,21 @@ func TestFormatPage(t *testing.T) {
 	if err != nil || got.person != want.person || got.scope != want.scope || string(got.piece) != string(want.piece) {
 		t.Errorf("the identity of the page reads as %v, %v", got.person.Role, err)
 	}
-	original := []byte("From: \"Ana\" <ana@example.org>\r\n\r\nHello\r\n")
+	original := []byte(`{"id": "1", "from": {"id": "user:U1"}, "body": {"text": "Ask Zoë."}, "mentions": [{"id": "user:U9", "start": 4, "length": 4}]}`)
+	m, err := ParseContract(original)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, pieces := Cutout(original, Split(TypeJSON, original, m))
+	zoe := mentionFacet{300, identityFacet{mentioned(m)[0], "user:U9@chat", bytes.Repeat([]byte{0xbb}, secretBytes), pieces[1]}}
+	if got := zoe.marshal(); !bytes.Equal(got, example(t, page, "mention")) {
+		t.Errorf("the mention of the page is written as\n%x", got)
+	}
+	read, err := readPerson([]seal.FacetInfo{{Kind: seal.FacetMention}}, 0, zoe.marshal())
+	if err != nil || read.leaf != 300 || read.person != zoe.person || read.scope != zoe.scope || !bytes.Equal(read.piece, zoe.piece) {
+		t.Errorf("the mention of the page reads as subject %d, %v", read.leaf, err)
+	}
+	original = []byte("From: \"Ana\" <ana@example.org>\r\n\r\nHello\r\n")
 	cuts := Split(TypeMail, original, ParseMail(original))
 	if got := AppendCuts(nil, cuts); !bytes.Equal(got, example(t, page, "cuts")) {
 		t.Errorf("the cuts of the page are %x", got)

@@ -128,6 +128,11 @@ func (e *Entrance) validate(env Envelope) (string, error) {
 			return "", escrow.Errorf("ingest.Admit", escrow.Invalid, "participant %d: the scheme %q stands for people who were erased and is not taken", i, ErasedIdentity.Scheme())
 		}
 	}
+	for i, at := range m.Mentions {
+		if at.ID.Scheme() == ErasedIdentity.Scheme() {
+			return "", escrow.Errorf("ingest.Admit", escrow.Invalid, "mention %d: the scheme %q stands for people who were erased and is not taken", i, ErasedIdentity.Scheme())
+		}
+	}
 	if m.Retention != "" {
 		if _, err := e.Recorder.Schedule.Class(m.Retention); err != nil {
 			return "", escrow.Errorf("ingest.Admit", escrow.Invalid, "retention: there is no such class; there are %s", classNames(e.Recorder.Schedule))
@@ -272,7 +277,9 @@ func (e *Entrance) same(seq escrow.Seq, env Envelope) error {
 	if err != nil {
 		return err
 	}
-	old, err := e.Opener.Open(rec)
+	opener := *e.Opener
+	opener.Guard = nil // nobody reads it here, and what a hold alone keeps is erased to the publisher
+	old, err := opener.Open(rec)
 	switch {
 	case escrow.KindOf(err) == escrow.Erased:
 		return escrow.Errorf("ingest.Admit", escrow.Erased, "this id was archived and has been erased since; it is not taken again")

@@ -292,7 +292,8 @@ func Document(o Opened, s retention.Schedule) index.Document {
 	m := o.Message
 	d := index.Document{
 		Seq: o.Seq, Time: o.Header.Time, Sent: m.SentAt, Channel: string(o.Envelope.Channel), Conversation: m.Conversation, Type: string(m.Type),
-		ID: m.ID, Title: m.Title, Body: m.Text, Tags: m.Tags, Metadata: m.Metadata, Subjects: o.Subjects, Partial: m.Defects,
+		ID: m.ID, Title: m.Title, Body: withoutPlaceholders(m), Tags: m.Tags, Metadata: m.Metadata,
+		Subjects: append(o.Subjects, o.Mentioned...), Partial: m.Defects,
 	}
 	if class, err := s.Class(o.Header.Class); err == nil {
 		d.Month = retention.Month(class.Due(o.Envelope.Received))

@@ -319,6 +319,22 @@ func (r *jsonReader) skip() error {
 	return r.syntax("a value must come here")
 }
 
+// integer consumes a number without sign, fraction and exponent.
+func (r *jsonReader) integer(most int) (int, error) {
+	if c := r.peek(); c != '-' && (c < '0' || c > '9') {
+		return 0, r.expected("a number")
+	}
+	start := r.pos
+	if err := r.number(); err != nil {
+		return 0, err
+	}
+	n, err := strconv.ParseUint(string(r.data[start:r.pos]), 10, 63)
+	if err != nil || n > uint64(most) {
+		return 0, invalidf("must be a whole number from 0 to %d", most)
+	}
+	return int(n), nil
+}
+
 func (r *jsonReader) number() error {
 	digits := func() bool {
 		start := r.pos

@@ -15,26 +15,41 @@ type Opener struct {
 	Tenant escrow.Tenant
 	Keys   Keys
 	Sealer *seal.Sealer
+	Guard  Guard // nil: nothing is restricted and nothing held
+}
+
+// Guard says what readers must not see although its keys exist, and what they may see although its keys are gone. It must be safe for concurrent use, and
+// fast: it is asked for every record opened.
+type Guard interface {
+	// Restricted reports whether a share may not be used for a record, because an erasure of what it stands for is being carried out. A record that is
+	// held is exempt.
+	Restricted(seq escrow.Seq, ref keytree.Ref) bool
+	// Slots returns the slots that holds added to the facets of a record.
+	Slots(seq escrow.Seq) ([]seal.FacetSlot, error)
 }
 
 // Opened is a record in clear, as far as it is still readable.
 type Opened struct {
-	Seq      escrow.Seq
-	Header   archive.Header
-	Envelope Envelope       // Original holds a placeholder wherever a piece of it was erased
-	Message  escrow.Message // participants who were erased have the identity ErasedIdentity
-	Subjects []uint32       // subject leaf of each participant still there: From, then To
-	Erased   int            // participants whose identity is gone
+	Seq       escrow.Seq
+	Header    archive.Header
+	Envelope  Envelope       // Original holds a placeholder wherever a piece of it was erased
+	Message   escrow.Message // participants and people mentioned who were erased have the identity ErasedIdentity
+	Subjects  []uint32       // subject leaf of each participant still there: From, then To
+	Mentioned []uint32       // subject leaf of each person mentioned who is still there
+	Due       keytree.Ref    // the retention day it ends on, in the tree of its class
+	Erased    int            // participants whose identity is gone
+	Cut       int            // people mentioned of whom the words are gone
+	Withheld  int            // how many of Erased and Cut are restricted only, and may come back
 
 	template []byte
 	cuts     []Cut
 	pieces   map[uint16][]byte
 }
 
-// From reports whether the record was made from these original bytes, as far as that can still be told: every byte is compared but those of participants who
-// were erased.
+// From reports whether the record was made from these original bytes, as far as that can still be told: every byte is compared but those of people who were
+// erased.
 func (o *Opened) From(original []byte) bool {
-	if o.Erased == 0 {
+	if o.Erased+o.Cut == 0 {
 		return bytes.Equal(o.Envelope.Original, original)
 	}
 	n := len(o.template)
@@ -59,40 +74,68 @@ const ErasedIdentity escrow.Identity = "erased:person"
 // Placeholder stands in the original bytes for a piece that was erased. It is a well-formed identity, so that what is left still parses.
 const Placeholder = string(ErasedIdentity)
 
-// Open opens a message record. Errors are of kind Erased when the body is gone for ever, Forged or Corrupt when the record contradicts itself, and
-// Invalid when it is not a message.
+// Open opens a message record. Errors are of kind Erased when the body is gone for ever, Denied when it is restricted, Forged or Corrupt when the record
+// contradicts itself, and Invalid when it is not a message.
 func (o *Opener) Open(rec archive.Record) (Opened, error) {
 	out := Opened{Seq: rec.Seq, Header: rec.Header}
-	sealed, err := o.sealed(rec)
+	sealed, err := o.held(rec)
 	if err != nil {
 		return out, err
 	}
-	plain, err := sealed.Open(o.Keys, 0)
+	keys := o.guarded(rec.Seq)
+	plain, err := sealed.Open(keys, 0)
 	if err != nil {
 		return out, at(rec.Seq, err)
 	}
-	var head bodyHead
-	template, err := parseHeaded(plain, &head)
+	head, template, err := parseBody(plain, sealed.Facets())
 	if err != nil {
 		return out, at(rec.Seq, err)
 	}
-	cuts, err := ParseCuts(head.Cuts)
+	if out.cuts, err = ParseCuts(head.Cuts); err != nil {
+		return out, at(rec.Seq, err)
+	}
+	people, err := out.people(sealed, keys, head)
 	if err != nil {
 		return out, at(rec.Seq, err)
 	}
-	people, pieces, err := o.identities(sealed, &out)
-	if err != nil {
-		return out, at(rec.Seq, err)
-	}
-	if len(people) == 0 || len(people) != head.Participants {
-		return out, at(rec.Seq, escrow.Errorf("ingest.Open", escrow.Forged, "%d identity facets, the body names %d", len(people), head.Participants))
-	}
+	out.Due, out.template = dueOf(sealed), template
 	out.Envelope = head.Envelope
-	out.Envelope.Original, _ = Restore(template, cuts, pieces, Placeholder)
-	out.template, out.cuts, out.pieces = template, cuts, pieces
+	out.Envelope.Original, _ = Restore(template, out.cuts, out.pieces, Placeholder)
 	out.Message = understand(out.Envelope)
 	out.Message.From, out.Message.To = people[0], people[1:]
 	return out, nil
+}
+
+// parseBody reads a body facet, and checks that the facets are those it names: one for each participant, then one for each person mentioned.
+func parseBody(plain []byte, facets []seal.FacetInfo) (head bodyHead, template []byte, err error) {
+	if template, err = parseHeaded(plain, &head); err != nil {
+		return head, nil, err
+	}
+	fits := head.Participants > 0 && head.Mentioned >= 0 && len(facets) == 1+head.Participants+head.Mentioned
+	for i := 1; fits && i < len(facets); i++ {
+		kind, index := seal.FacetIdentity, i-1
+		if index >= head.Participants {
+			kind, index = seal.FacetMention, index-head.Participants
+		}
+		fits = facets[i].Kind == kind && int(facets[i].Index) == index
+	}
+	if !fits {
+		return head, nil, escrow.Errorf("ingest.Open", escrow.Forged, "the facets are not those of the %d participants and %d people mentioned that the body names",
+			head.Participants, head.Mentioned)
+	}
+	return head, template, nil
+}
+
+// dueOf returns the retention day of a message, which is in every slot it was sealed with.
+func dueOf(sealed *seal.Sealed) keytree.Ref {
+	for _, refs := range sealed.Facets()[0].Slots {
+		for _, ref := range refs {
+			if ref.Kind == keytree.KindRetention {
+				return ref
+			}
+		}
+	}
+	return keytree.Ref{}
 }
 
 // sealed parses the blob and checks that it is this record's own.
@@ -114,35 +157,48 @@ func (o *Opener) sealed(rec archive.Record) (*seal.Sealed, error) {
 	return sealed, nil
 }
 
-// identities opens the identity facets in order. A dead one leaves a placeholder and no piece.
-func (o *Opener) identities(sealed *seal.Sealed, out *Opened) ([]escrow.Participant, map[uint16][]byte, error) {
-	var people []escrow.Participant
-	pieces := make(map[uint16][]byte)
-	for i, f := range sealed.Facets() {
-		if f.Kind != seal.FacetIdentity {
+// people opens the facets of people. A dead one leaves a placeholder and no piece.
+func (out *Opened) people(sealed *seal.Sealed, keys seal.Keys, head bodyHead) (takePart []escrow.Participant, err error) {
+	out.pieces = make(map[uint16][]byte, head.Participants+head.Mentioned)
+	facets := sealed.Facets()
+	for i := range head.Participants + head.Mentioned {
+		plain, err := sealed.Open(keys, 1+i)
+		if kind := escrow.KindOf(err); err != nil && kind != escrow.Erased && kind != escrow.Denied {
+			return nil, err
+		}
+		isMention := i >= head.Participants
+		if err != nil {
+			takePart = out.without(takePart, isMention, escrow.KindOf(err) == escrow.Denied)
 			continue
 		}
-		plain, err := sealed.Open(o.Keys, i)
-		if err != nil && escrow.KindOf(err) != escrow.Erased {
-			return nil, nil, err
-		}
+		p, err := readPerson(facets, 1+i, plain)
 		if err != nil {
-			people = append(people, escrow.Participant{ID: ErasedIdentity})
-			out.Erased++
+			return nil, err
+		}
+		out.pieces[uint16(i)] = p.piece
+		if isMention {
+			out.Mentioned = append(out.Mentioned, p.leaf)
 			continue
 		}
-		id, err := parseIdentity(plain)
-		if err != nil {
-			return nil, nil, err
-		}
-		people = append(people, id.person)
-		pieces[f.Index] = id.piece
-		out.Subjects = append(out.Subjects, subjectLeaf(f))
+		takePart, out.Subjects = append(takePart, p.person), append(out.Subjects, p.leaf)
 	}
-	return people, pieces, nil
+	return takePart, nil
 }
 
-// subjectLeaf returns the subject an identity facet belongs to.
+// without counts somebody who cannot be named.
+func (out *Opened) without(takePart []escrow.Participant, isMention, restricted bool) []escrow.Participant {
+	if restricted {
+		out.Withheld++
+	}
+	if isMention {
+		out.Cut++
+		return takePart
+	}
+	out.Erased++
+	return append(takePart, escrow.Participant{ID: ErasedIdentity})
+}
+
+// subjectLeaf returns the first subject a facet belongs to, for an identity facet the only one.
 func subjectLeaf(f seal.FacetInfo) uint32 {
 	for _, refs := range f.Slots {
 		for _, ref := range refs {
@@ -154,14 +210,15 @@ func subjectLeaf(f seal.FacetInfo) uint32 {
 	return 0
 }
 
-// Identity is one identity facet that is still readable: which subject an identity belongs to.
+// Identity is what a message that is still readable says of one person: which subject an identity belongs to.
 type Identity struct {
 	Scope string
 	Leaf  uint32
 }
 
-// Identities returns the readable identities of a message record, and the highest subject leaf named in it, readable or not. The subject directory is
-// rebuilt from them. A record that is not a message has none.
+// Identities returns the readable identities of the people in a message record, mentioned ones included, and the highest subject leaf named in it, readable
+// or not. The subject directory is rebuilt from them, so what is restricted counts as readable, and what only a hold keeps does not. A record that is not a
+// message has none.
 func (o *Opener) Identities(rec archive.Record) (ids []Identity, highest uint32, err error) {
 	if rec.Header.Kind != archive.KindMessage || rec.Blob == nil {
 		return nil, 0, nil
@@ -170,12 +227,14 @@ func (o *Opener) Identities(rec archive.Record) (ids []Identity, highest uint32,
 	if err != nil {
 		return nil, 0, err
 	}
-	for i, f := range sealed.Facets() {
-		if f.Kind != seal.FacetIdentity {
+	facets := sealed.Facets()
+	for i, f := range facets {
+		for _, refs := range f.Slots {
+			highest = max(highest, highestSubject(refs))
+		}
+		if f.Kind != seal.FacetIdentity && f.Kind != seal.FacetMention {
 			continue
 		}
-		leaf := subjectLeaf(f)
-		highest = max(highest, leaf)
 		plain, err := sealed.Open(o.Keys, i)
 		if escrow.KindOf(err) == escrow.Erased {
 			continue
@@ -183,39 +242,44 @@ func (o *Opener) Identities(rec archive.Record) (ids []Identity, highest uint32,
 		if err != nil {
 			return nil, 0, at(rec.Seq, err)
 		}
-		id, err := parseIdentity(plain)
+		p, err := readPerson(facets, i, plain)
 		if err != nil {
 			return nil, 0, at(rec.Seq, err)
 		}
-		ids = append(ids, Identity{id.scope, leaf})
+		ids = append(ids, Identity{p.scope, p.leaf})
 	}
 	return ids, highest, nil
 }
 
-// BodySlots returns the alternatives that open the body of a message record; each needs all of its shares.
+func highestSubject(refs []keytree.Ref) (leaf uint32) {
+	for _, ref := range refs {
+		if ref.Kind == keytree.KindSubject {
+			leaf = max(leaf, ref.Leaf)
+		}
+	}
+	return leaf
+}
+
+// BodySlots returns the alternatives that open the body of a message record, those that holds added included; each needs all of its shares.
 func (o *Opener) BodySlots(rec archive.Record) ([][]keytree.Ref, error) {
-	sealed, err := o.sealed(rec)
+	sealed, err := o.held(rec)
 	if err != nil {
 		return nil, err
 	}
 	return sealed.Facets()[0].Slots, nil
 }
 
-// DiesWith reports whether the body of a message record can no longer be opened once the shares of the subjects are gone, too.
+// DiesWith reports whether the body of a message record can no longer be opened, not even for a hold, once the shares of the subjects are gone, too.
 func (o *Opener) DiesWith(rec archive.Record, subjects []uint32) (bool, error) {
-	sealed, err := o.sealed(rec)
+	sealed, err := o.held(rec)
 	if err != nil {
 		return false, err
 	}
-	for _, refs := range sealed.Facets()[0].Slots {
-		dies := slices.ContainsFunc(refs, func(ref keytree.Ref) bool {
+	return !slices.ContainsFunc(sealed.Facets()[0].Slots, func(refs []keytree.Ref) bool {
+		return o.allAlive(refs) && !slices.ContainsFunc(refs, func(ref keytree.Ref) bool {
 			return ref.Kind == keytree.KindSubject && slices.Contains(subjects, ref.Leaf)
 		})
-		if !dies && o.allAlive(refs) {
-			return false, nil
-		}
-	}
-	return true, nil
+	}), nil
 }
 
 // WrittenBy reports whether the author of a message record is one of the subjects.
@@ -232,21 +296,16 @@ func (o *Opener) WrittenBy(rec archive.Record, subjects []uint32) (bool, error) 
 	return false, nil
 }
 
-// Alive reports whether the body of a message record can still be opened, without decrypting it.
+// Alive reports whether the body of a message record can still be opened, be it for a hold only, without decrypting it. What is restricted is alive.
 func (o *Opener) Alive(rec archive.Record) (bool, error) {
-	sealed, err := o.sealed(rec)
+	sealed, err := o.held(rec)
 	if escrow.KindOf(err) == escrow.Erased {
 		return false, nil
 	}
 	if err != nil {
 		return false, err
 	}
-	for _, refs := range sealed.Facets()[0].Slots {
-		if o.allAlive(refs) {
-			return true, nil
-		}
-	}
-	return false, nil
+	return slices.ContainsFunc(sealed.Facets()[0].Slots, o.allAlive), nil
 }
 
 func (o *Opener) allAlive(refs []keytree.Ref) bool {

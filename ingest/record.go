@@ -66,6 +66,7 @@ type bodyHead struct {
 	Secret       []byte   `json:"secret"` // opens the content commitment
 	Cuts         []byte   `json:"cuts"`   // where the pieces of the identity facets belong
 	Participants int      `json:"participants"`
+	Mentioned    int      `json:"mentioned,omitempty"` // mention facets, one for each person
 }
 
 // secretBytes is the length of the secret of a facet from which its salts are derived.
@@ -140,20 +141,17 @@ func (r *Recorder) parts(seq escrow.Seq, env Envelope, m escrow.Message, policy 
 	if seq > math.MaxUint32 { // the tree of messages ends here; beyond it shares of other messages would be used again
 		return parts{}, escrow.Errorf("ingest.Record", escrow.Unavailable, "the key tree of messages is used up after 2³² records; it needs a new generation")
 	}
-	people := append([]escrow.Participant{m.From}, m.To...)
-	leaves := make([]uint32, len(people))
-	for i, who := range people {
-		leaf, _, err := r.Directory.Assign(who.ID.Scoped(env.Channel))
-		if err != nil {
-			return parts{}, err
-		}
-		leaves[i] = leaf
+	takePart, about := append([]escrow.Participant{m.From}, m.To...), mentioned(m)
+	everybody := append(takePart, about...)
+	subjects, err := r.subjects(everybody, env.Channel)
+	if err != nil {
+		return parts{}, err
 	}
 	life := []keytree.Ref{
 		{Kind: keytree.KindRetention, Tree: class.Number, Leaf: uint32(class.Due(env.Received))},
 		{Kind: keytree.KindMessage, Leaf: uint32(seq)},
 	}
-	secrets, err := r.secrets(1 + len(people))
+	secrets, err := r.secrets(1 + len(everybody))
 	if err != nil {
 		return parts{}, err
 	}
@@ -164,21 +162,39 @@ func (r *Recorder) parts(seq escrow.Seq, env Envelope, m escrow.Message, policy 
 	if _, err := io.ReadFull(r.Rand, p.context.Message[:]); err != nil {
 		return parts{}, escrow.Errorf("ingest.Record", escrow.Internal, "read randomness: %w", err)
 	}
-	slots := bodySlots(policy, m, leaves, life)
-	body, err := appendHeaded(bodyHead{env, secrets[0], AppendCuts(nil, cuts), len(people)}, template)
+	slots := bodySlots(policy, m, subjects, life)
+	body, err := appendHeaded(bodyHead{env, secrets[0], AppendCuts(nil, cuts), len(takePart), len(about)}, template)
 	if err != nil {
 		return parts{}, err
 	}
 	p.facets = append(p.facets, seal.Facet{Kind: seal.FacetBody, ContentType: env.ContentType, Plain: body, Slots: slots})
 	fields := commitments(env, secrets[0])
-	for i, who := range people {
-		plain := identityFacet{who, who.ID.Scoped(env.Channel), secrets[1+i], pieces[uint16(i)]}.marshal()
-		p.facets = append(p.facets, seal.Facet{Kind: seal.FacetIdentity, Index: uint16(i), Plain: plain, Slots: [][]keytree.Ref{slot(leaves[i:i+1], life)}})
-		fields = append(fields, identityField(len(fields), secrets[1+i], plain))
+	for i, who := range everybody {
+		f := identityFacet{who, who.ID.Scoped(env.Channel), secrets[1+i], pieces[uint16(i)]}
+		facet := seal.Facet{Kind: seal.FacetIdentity, Index: uint16(i), Plain: f.marshal(), Slots: [][]keytree.Ref{slot(subjects[i:i+1], life)}}
+		if i >= len(takePart) {
+			facet = seal.Facet{Kind: seal.FacetMention, Index: uint16(i - len(takePart)), Plain: mentionFacet{subjects[i].Leaf, f}.marshal(),
+				Slots: mentionSlots(slots, subjects[i])}
+		}
+		p.facets = append(p.facets, facet)
+		fields = append(fields, personField(len(fields), facet.Kind, secrets[1+i], facet.Plain))
 	}
 	p.content, p.fields = seal.ContentRoot(fields), len(fields)
 	p.kref = keyReference(secrets[0], slots)
 	return p, nil
+}
+
+// subjects returns the shares of people, by number, and gives those who are new one.
+func (r *Recorder) subjects(people []escrow.Participant, c escrow.Channel) ([]keytree.Ref, error) {
+	refs := make([]keytree.Ref, len(people))
+	for i, who := range people {
+		leaf, _, err := r.Directory.Assign(who.ID.Scoped(c))
+		if err != nil {
+			return nil, err
+		}
+		refs[i] = keytree.Ref{Kind: keytree.KindSubject, Leaf: leaf}
+	}
+	return refs, nil
 }
 
 func (r *Recorder) context(seq escrow.Seq, env Envelope, policy Policy, class retention.Class) seal.Context {
@@ -202,55 +218,65 @@ func (r *Recorder) secrets(n int) ([][]byte, error) {
 }
 
 // slot returns the shares that must all exist: those of the subjects, of the retention day and of the message itself.
-func slot(subjects []uint32, life []keytree.Ref) []keytree.Ref {
+func slot(subjects, life []keytree.Ref) []keytree.Ref {
 	refs := make([]keytree.Ref, 0, len(subjects)+len(life))
-	seen := make(map[uint32]bool, len(subjects))
-	for _, leaf := range subjects {
-		if !seen[leaf] {
-			seen[leaf] = true
-			refs = append(refs, keytree.Ref{Kind: keytree.KindSubject, Leaf: leaf})
+	seen := make(map[keytree.Ref]bool, len(subjects))
+	for _, ref := range subjects {
+		if !seen[ref] {
+			seen[ref] = true
+			refs = append(refs, ref)
 		}
 	}
 	return append(refs, life...)
 }
 
-// bodySlots returns the alternatives that open the body. leaves[0] is the author's, the others are those of m.To, in order.
-func bodySlots(policy Policy, m escrow.Message, leaves []uint32, life []keytree.Ref) [][]keytree.Ref {
+// bodySlots returns the alternatives that open the body. subjects[0] is the author, the next ones are those of m.To, in order.
+func bodySlots(policy Policy, m escrow.Message, subjects, life []keytree.Ref) [][]keytree.Ref {
+	takePart := subjects[:1+len(m.To)]
 	switch policy {
 	case PolicyAllOf:
-		return [][]keytree.Ref{slot(leaves, life)}
+		return [][]keytree.Ref{slot(takePart, life)}
 	case PolicyAnyOf:
 		var slots [][]keytree.Ref
-		seen := make(map[uint32]bool, len(leaves))
-		for _, leaf := range leaves {
-			if !seen[leaf] {
-				seen[leaf] = true
-				slots = append(slots, slot([]uint32{leaf}, life))
+		seen := make(map[keytree.Ref]bool, len(takePart))
+		for _, ref := range takePart {
+			if !seen[ref] {
+				seen[ref] = true
+				slots = append(slots, slot([]keytree.Ref{ref}, life))
 			}
 		}
 		return slots
 	}
-	return [][]keytree.Ref{slot(principals(m, leaves), life)}
+	return [][]keytree.Ref{slot(principals(m, takePart), life)}
 }
 
-// principals returns the leaves of the customers, or of the author where there are none.
-func principals(m escrow.Message, leaves []uint32) []uint32 {
-	var out []uint32
+// principals returns the customers, or the author where there are none.
+func principals(m escrow.Message, takePart []keytree.Ref) []keytree.Ref {
+	var out []keytree.Ref
 	if m.From.Role == escrow.RoleCustomer {
-		out = append(out, leaves[0])
+		out = append(out, takePart[0])
 	}
 	for i, to := range m.To {
 		if to.Role == escrow.RoleCustomer {
-			out = append(out, leaves[1+i])
+			out = append(out, takePart[1+i])
 		}
 	}
 	if out == nil {
-		out = leaves[:1]
+		out = takePart[:1]
 	}
 	return out
 }
 
-// commitments are the fields of the body in the hiding content commitment (evidence.md section 2); those of the identities follow them.
+// mentionSlots returns the alternatives that open what is about one person: whatever opens the body, and the share of that person.
+func mentionSlots(body [][]keytree.Ref, about keytree.Ref) [][]keytree.Ref {
+	slots := make([][]keytree.Ref, len(body))
+	for i, refs := range body {
+		slots[i] = append(slices.Clone(refs), about) // seal drops it where it is there already
+	}
+	return slots
+}
+
+// commitments are the fields of the body in the hiding content commitment (evidence.md section 2); those of people follow them.
 func commitments(env Envelope, secret []byte) []seal.Field {
 	digest := sha256.Sum256(env.Original)
 	fields := []seal.Field{

@@ -57,6 +57,8 @@ func places(s schema) []place {
 		{"from.", `{"id": "1", "from": %s}`, s.Defs["participant"], map[string]string{"id": `"user:a"`}},
 		{"to[0].", `{"id": "1", "from": {"id": "user:a"}, "to": [%s]}`, s.Defs["participant"], map[string]string{"id": `"user:b"`}},
 		{"body.", `{"id": "1", "from": {"id": "user:a"}, "body": %s}`, s.Properties["body"], nil},
+		{"mentions[0].", `{"id": "1", "from": {"id": "user:a"}, "body": {"text": "` + strings.Repeat("x", 100) + `"}, "mentions": [%s]}`, s.Defs["mention"],
+			map[string]string{"id": `"user:b"`, "start": "0", "length": "1"}},
 		{"attachments[0].", `{"id": "1", "from": {"id": "user:a"}, "attachments": [%s]}`, s.Defs["attachment"], map[string]string{"data": `""`}},
 	}
 }
@@ -131,6 +133,10 @@ func TestSchemaLimits(t *testing.T) {
 				expect(t, p, key, `"`+strings.Repeat("x", f.MaxBytes+1)+`"`, fmt.Sprintf("the limit is %d", f.MaxBytes))
 				if f.MinLength > 0 {
 					expect(t, p, key, `""`, "must not be empty")
+				}
+			case key == "mentions":
+				if f.MaxItems != escrow.MaxMentions {
+					t.Errorf("the limit of mentions is %d, the schema says %d", escrow.MaxMentions, f.MaxItems)
 				}
 			case f.MaxItems > 0:
 				item := map[string]string{"to": `{"id": "user:b"}`, "attachments": `{"data": ""}`, "tags": `"x"`}[key]

@@ -3,33 +3,40 @@ package ingest
 import (
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"escrow"
 )
 
-// Split returns the places in raw that identify a participant of m, which must be what Parse made of the same raw: sorted, without overlap, not empty, at
+// Split returns the places in raw that identify a participant of m or somebody mentioned in it, or are about the latter. m must be what Parse made of the same raw. They are sorted, without overlap, not empty, at
 // most MaxCuts. The result depends on its arguments only.
 //
 // In a mail they are, in the header block of the message: each entry of an address field, with its name, for the participant whose address it is; and
 // wherever else a participant's address, also as VERP and URLs write it, or full name as written stands in the value of a field. An address in Sender,
 // Reply-To and the like that is nobody's belongs to the author, one in Delivered-To and the like to the recipient if there is only one.
 //
-// In JSON they are the strings id and name in from and to, and every other string that is a participant's identity, address or name and nothing else. Text
-// and base64 are not searched: what they say belongs to the body.
+// In JSON they are the strings id and name in from, to and mentions, every other string that is a person's identity, address or name and nothing else, and
+// the passages of body.text that mentions mark. Otherwise text is not searched, nor is base64: what they say belongs to the body. The entry in mentions
+// belongs to the person as the one mentioned, so that it goes and stays with the passage; everywhere else who takes part counts first as participant.
 func Split(contentType string, raw []byte, m escrow.Message) []Cut {
 	if contentType == TypeMail {
 		return splitMail(raw, m)
 	}
-	return splitJSON(raw, m)
+	return splitJSON(contentType, raw, m)
 }
 
-// owners maps identities to participants; the first one wins.
-func owners(m escrow.Message) map[escrow.Identity]uint16 {
-	own := make(map[escrow.Identity]uint16, 1+len(m.To))
-	own[m.From.ID] = 0
-	for i, p := range m.To[:min(len(m.To), escrow.MaxParticipants)] {
+// people returns everybody in a message by the number cuts know them by.
+func people(m escrow.Message) []escrow.Participant {
+	list := append([]escrow.Participant{m.From}, m.To[:min(len(m.To), escrow.MaxParticipants)]...)
+	return append(list, mentioned(m)...)
+}
+
+// owners maps identities to people; the first one wins.
+func owners(people []escrow.Participant) map[escrow.Identity]uint16 {
+	own := make(map[escrow.Identity]uint16, len(people))
+	for i, p := range people {
 		if _, ok := own[p.ID]; !ok {
-			own[p.ID] = uint16(1 + i)
+			own[p.ID] = uint16(i)
 		}
 	}
 	return own
@@ -50,10 +57,10 @@ func splitMail(raw []byte, m escrow.Message) []Cut {
 	raw = lineFeeds(raw[:min(len(raw), escrow.MaxImport)])
 	h := readHeader(raw, 0, len(raw), nil)
 	s := mailSplitter{
-		h: h, own: owners(m), paint: make([]uint16, h.block.end), patterns: newPatternSet(), listed: map[string][]uint16{},
-		people:  append([]escrow.Participant{m.From}, m.To[:min(len(m.To), escrow.MaxParticipants)]...),
+		h: h, paint: make([]uint16, h.block.end), patterns: newPatternSet(), listed: map[string][]uint16{}, people: people(m),
 		charset: newPart(h, "text/plain").param("charset"),
 	}
+	s.own = owners(s.people)
 	for _, f := range h.fields {
 		if kind := addressField(f.name); kind != notAddresses {
 			s.addresses(f, kind)
@@ -211,22 +218,30 @@ func (s *mailSplitter) cuts() []Cut {
 	return cuts
 }
 
-// jsonSplitter finds strings that identify participants in a JSON text.
+// jsonSplitter finds strings that identify people in a JSON text, and passages about them.
 type jsonSplitter struct {
-	r     *jsonReader
-	own   map[escrow.Identity]uint16
-	bare  map[string]uint16 // addresses, numbers and accounts without their scheme
-	names map[string]uint16
-	cuts  []Cut
+	r         *jsonReader
+	message   []string // where in the text the message is: nowhere deeper, or under "data"
+	path      []string // where the reader is
+	own       map[escrow.Identity]uint16
+	bare      map[string]uint16 // addresses, numbers and accounts without their scheme
+	names     map[string]uint16
+	mentions  []escrow.Mention
+	mentioned map[escrow.Identity]uint16 // the people mentioned, as such
+	cuts      []Cut
 }
 
-func splitJSON(raw []byte, m escrow.Message) []Cut {
+func splitJSON(contentType string, raw []byte, m escrow.Message) []Cut {
 	r, err := newJSONReader(raw)
 	if err != nil {
 		return nil
 	}
-	s := jsonSplitter{r: r, own: owners(m), bare: map[string]uint16{}, names: map[string]uint16{}}
-	for i, p := range append([]escrow.Participant{m.From}, m.To[:min(len(m.To), escrow.MaxParticipants)]...) {
+	everybody := people(m)
+	s := jsonSplitter{r: r, own: owners(everybody), bare: map[string]uint16{}, names: map[string]uint16{}, mentions: m.Mentions}
+	if contentType == TypeCloudEvent {
+		s.message = []string{"data"}
+	}
+	for i, p := range everybody {
 		if value := strings.ToLower(p.ID.Value()); distinctive(p.ID.Scheme(), value) {
 			setFirst(s.bare, value, uint16(i))
 		}
@@ -234,11 +249,18 @@ func splitJSON(raw []byte, m escrow.Message) []Cut {
 			setFirst(s.names, p.Name, uint16(i))
 		}
 	}
-	if err := s.value("", 0); err != nil {
+	if len(m.Mentions) > 0 {
+		takePart := min(1+len(m.To), 1+escrow.MaxParticipants)
+		s.mentioned = owners(everybody[takePart:])
+		for id := range s.mentioned {
+			s.mentioned[id] += uint16(takePart)
+		}
+	}
+	if err := s.value(""); err != nil {
 		return nil // not what Parse accepted
 	}
 	slices.SortFunc(s.cuts, func(a, b Cut) int { return int(a.Offset) - int(b.Offset) })
-	return s.cuts[:min(len(s.cuts), MaxCuts)]
+	return s.cuts
 }
 
 func setFirst(m map[string]uint16, key string, who uint16) {
@@ -260,28 +282,79 @@ func distinctive(scheme, value string) bool {
 }
 
 // value visits the next value, which belongs to key.
-func (s *jsonSplitter) value(key string, depth int) error {
+func (s *jsonSplitter) value(key string) error {
 	switch s.r.peek() {
 	case '"':
+		if s.mentions != nil && s.in("body", "text") {
+			return s.passages()
+		}
 		at, text, err := s.string()
 		if err == nil {
 			s.visit(key, at, text)
 		}
 		return err
 	case '[':
-		return s.r.array(func(int) error { return s.value(key, depth) })
+		return s.r.array(func(int) error { return s.value(key) })
 	case '{':
-		if key == "from" || key == "to" {
-			return s.person()
+		switch {
+		case s.in("from") || s.in("to"):
+			return s.person(s.own)
+		case s.mentions != nil && s.in("mentions"):
+			return s.person(s.mentioned)
 		}
 		return s.r.object(func(k string) error {
 			if key == "metadata" {
 				s.visit("", s.r.key, k)
 			}
-			return s.value(k, depth+1)
+			s.path = append(s.path, k)
+			err := s.value(k)
+			s.path = s.path[:len(s.path)-1]
+			return err
 		})
 	}
 	return s.r.skip()
+}
+
+// in reports whether the value ahead is the field of the message with this path.
+func (s *jsonSplitter) in(path ...string) bool {
+	n := len(s.message)
+	return len(s.path) == n+len(path) && slices.Equal(s.path[:n], s.message) && slices.Equal(s.path[n:], path)
+}
+
+// passages consumes the text of the message and cuts out what is about people mentioned: the bytes it is written with, escapes included.
+func (s *jsonSplitter) passages() error {
+	raw, escaped, err := s.r.token()
+	if err != nil {
+		return err
+	}
+	start := s.r.pos - 1 - len(raw)
+	walk := escapeWalk{raw: raw, escaped: escaped}
+	for _, m := range s.mentions {
+		if from, to := walk.to(m.Start), walk.to(m.Start+m.Length); to > from {
+			s.cuts = append(s.cuts, cutOf(span{start + from, start + to}, s.mentioned[m.ID]))
+		}
+	}
+	return nil
+}
+
+// escapeWalk finds places of a text in the JSON string it is written as.
+type escapeWalk struct {
+	raw     []byte
+	escaped bool
+	at      int // in raw
+	text    int // the same place in the text
+}
+
+// to returns where in the string the byte of the text is; it must not be before the one asked for last.
+func (w *escapeWalk) to(text int) int {
+	if !w.escaped {
+		return min(text, len(w.raw))
+	}
+	for w.text < text && w.at < len(w.raw) {
+		r, n := jsonElement(w.raw[w.at:])
+		w.at, w.text = w.at+max(n, 1), w.text+utf8.RuneLen(r)
+	}
+	return w.at
 }
 
 // string consumes a string and returns where it stands; text is "" if it is too long to be anybody's name.
@@ -302,12 +375,12 @@ func (s *jsonSplitter) string() (at span, text string, err error) {
 	return at, text, nil
 }
 
-// person visits a participant object: id and name belong to whom the id names.
-func (s *jsonSplitter) person() error {
+// person visits the object of a participant or a mention: id and name belong to whom the id names.
+func (s *jsonSplitter) person(people map[escrow.Identity]uint16) error {
 	var own []span
 	var id escrow.Identity
 	err := s.r.object(func(key string) error {
-		if key == "role" || s.r.peek() != '"' {
+		if key == "role" || s.r.peek() != '"' { // nor are the numbers of a mention anybody's
 			return s.r.skip()
 		}
 		at, text, err := s.string()
@@ -316,10 +389,10 @@ func (s *jsonSplitter) person() error {
 		}
 		return err
 	})
-	who, ok := s.own[id.Normalise()]
+	who, ok := people[id.Normalise()]
 	for _, at := range own {
-		if ok {
-			s.cut(at, who)
+		if ok && at.end > at.start {
+			s.cuts = append(s.cuts, cutOf(at, who))
 		}
 	}
 	return err
@@ -351,8 +424,14 @@ func (s *jsonSplitter) visit(key string, at span, text string) {
 	}
 }
 
+// cut takes a string that is nobody's entry. There may be any number of them in the extensions of a CloudEvent; what goes too far stays with the body.
 func (s *jsonSplitter) cut(at span, who uint16) {
-	if at.end > at.start {
-		s.cuts = append(s.cuts, Cut{uint32(at.start), who, uint32(at.end - at.start)})
+	const entries = 2 * (1 + escrow.MaxParticipants + escrow.MaxMentions)
+	if at.end > at.start && len(s.cuts) < MaxCuts-entries-escrow.MaxMentions {
+		s.cuts = append(s.cuts, cutOf(at, who))
 	}
+}
+
+func cutOf(at span, owner uint16) Cut {
+	return Cut{Offset: uint32(at.start), Owner: owner, Len: uint32(at.end - at.start)}
 }

@@ -144,7 +144,7 @@ func TestCutoutRestore(t *testing.T) {
 			if end > len(raw) {
 				break
 			}
-			cuts = append(cuts, ingest.Cut{Offset: uint32(start), Participant: uint16(rng.IntN(4)), Len: uint32(end - start)})
+			cuts = append(cuts, ingest.Cut{Offset: uint32(start), Owner: uint16(rng.IntN(4)), Len: uint32(end - start)})
 			pos = end
 		}
 		template, pieces := ingest.Cutout(raw, cuts)
@@ -164,7 +164,7 @@ func TestCutoutRestore(t *testing.T) {
 }
 
 func TestParseCutsRefuses(t *testing.T) {
-	good := ingest.AppendCuts(nil, []ingest.Cut{{Offset: 200, Participant: 3, Len: 300}, {Offset: 500, Participant: 0, Len: 1}})
+	good := ingest.AppendCuts(nil, []ingest.Cut{{Offset: 200, Owner: 3, Len: 300}, {Offset: 500, Owner: 0, Len: 1}})
 	if _, err := ingest.ParseCuts(good); err != nil {
 		t.Fatal(err)
 	}
@@ -190,7 +190,7 @@ func TestParseCutsRefuses(t *testing.T) {
 
 // TestRestoreForeign checks that arguments that do not belong together neither panic nor cost much.
 func TestRestoreForeign(t *testing.T) {
-	cuts := []ingest.Cut{{Offset: 10, Participant: 1, Len: 1 << 30}, {Offset: 5, Participant: 2, Len: 3}}
+	cuts := []ingest.Cut{{Offset: 10, Owner: 1, Len: 1 << 30}, {Offset: 5, Owner: 2, Len: 3}}
 	got, erased := ingest.Restore([]byte("short"), cuts, map[uint16][]byte{1: []byte("x"), 2: []byte("abc")}, "?")
 	if !erased || len(got) > 20 {
 		t.Errorf("got %q", got)
@@ -220,7 +220,7 @@ func FuzzSplit(f *testing.F) {
 		cuts := ingest.Split(contentType, raw, m)
 		end := uint32(0)
 		for _, c := range cuts {
-			if c.Offset < end || c.Len == 0 || int(c.Participant) > len(m.To) {
+			if c.Offset < end || c.Len == 0 || int(c.Owner) > len(m.To)+len(m.Mentions) {
 				t.Fatalf("cut %+v after %d", c, end)
 			}
 			end = c.Offset + c.Len
