@@ -57,6 +57,7 @@ var importTable = map[string]may{
 	"archive":         {"internal/vfs": "all file access", "archive/segment": "frames and files of records"},
 	"archive/segment": {"internal/vfs": "all file access"},
 	"archive/tiles":   {"internal/vfs": "all file access"},
+	"archive/backup":  {"internal/vfs": "all file access", "archive": "snapshots of ledgers", "archive/segment": "is a rewritten segment sound"},
 
 	"index": {},
 	"index/bleveindex": {"index": "queries, documents and results are defined there", "crypto/keytree": "each index file has a share as its key",
@@ -74,7 +75,7 @@ var importTable = map[string]may{
 	"retention/disposal": {
 		"archive": "an event precedes every destruction", "events": "the events", "events/chronicle": "events as ledger entries", "crypto/keytree": "leaves to puncture",
 		"crypto/keystate": "punctures them", "crypto/seal": "adds hold slots", "crypto/directory": "forgets identities", "retention": "what is due",
-		"index": "what to purge", "internal/bell": "the index waits for the keys",
+		"crypto/rootstore": "what became of roots", "events/officers": "who may order what", "internal/bell": "the index waits for the keys",
 	},
 	"privacy": {"archive": "an event precedes every step", "events": "the events", "events/chronicle": "events as ledger entries", "retention": "statutes and holds that forbid"},
 	"privacy/certificate": {
@@ -83,7 +84,7 @@ var importTable = map[string]may{
 	},
 
 	"server": {
-		"archive": "reads", "crypto/directory": "subjects", "crypto/keystate": "shares", "crypto/keytree": "names leaves", "crypto/seal": "opens facets",
+		"archive": "reads", "archive/backup": "backups", "crypto/directory": "subjects", "crypto/keystate": "shares", "crypto/keytree": "names leaves", "crypto/seal": "opens facets",
 		"crypto/sign": "keys to print", "events": "events", "events/chronicle": "events as ledger entries",
 		"events/natslog": "status of the log", "index": "queries", "index/bleveindex": "searches",
 		"ingest": "views of records", "ingest/source": "imports", "internal/vfs": "run files", "privacy": "cases", "retention": "schedules",
@@ -97,7 +98,7 @@ var importTable = map[string]may{
 		"retention": "as for the archive", "retention/disposal": "as for the archive", "server": "as for the archive",
 	},
 	"cmd/escrow": {
-		"archive": "wiring", "archive/segment": "wiring", "crypto/directory": "wiring", "crypto/keystate": "wiring", "crypto/keytree": "wiring",
+		"archive": "wiring", "archive/backup": "wiring", "archive/segment": "wiring", "crypto/directory": "wiring", "crypto/keystate": "wiring", "crypto/keytree": "wiring",
 		"crypto/seal": "wiring", "crypto/sign": "wiring", "events": "wiring", "events/chronicle": "wiring", "events/natslog": "wiring", "index": "wiring", "index/bleveindex": "wiring",
 		"ingest": "wiring", "ingest/source": "wiring", "internal/bench": "wiring", "internal/vfs": "wiring", "privacy": "wiring", "retention": "wiring",
 		"retention/disposal": "wiring", "server": "wiring", "testdata": "the messages of the demo",

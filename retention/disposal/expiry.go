@@ -1,0 +1,62 @@
+package disposal
+
+import (
+	"math"
+	"time"
+
+	"escrow/crypto/keytree"
+	"escrow/events"
+	"escrow/retention"
+)
+
+// dueDays returns, for every class there ever was, the days that are over and were not ordered to expire yet. The classes are those the key state has trees
+// of, so that one that was taken out of the schedule expires as well.
+func (p *Pipeline) dueDays(now time.Time, o Options, r *Report) []events.DayRange {
+	if !p.clockHolds(now, o, r) {
+		return nil
+	}
+	p.state.mu.RLock()
+	defer p.state.mu.RUnlock()
+	today := uint32(retention.DayOf(now))
+	var due []events.DayRange
+	for n := range 1 << 16 {
+		class := uint16(n)
+		if from := p.state.expired[class]; from < today && p.hasClass(class) {
+			due = append(due, events.DayRange{Class: class, From: from, To: today - 1})
+		}
+	}
+	return due
+}
+
+// hasClass reports whether the key state has the tree of a retention class. The last leaf is beyond every day, so that nothing ever destroys it.
+func (p *Pipeline) hasClass(class uint16) bool {
+	return p.cfg.Keys.Alive(keytree.Ref{Kind: keytree.KindRetention, Tree: class, Leaf: math.MaxUint32})
+}
+
+// dueIngestDays returns the days of the log that are over and were not ordered to expire yet.
+func (p *Pipeline) dueIngestDays(now time.Time, o Options, r *Report) []events.LeafRange {
+	if !p.clockHolds(now, o, r) {
+		return nil
+	}
+	p.state.mu.RLock()
+	defer p.state.mu.RUnlock()
+	today := uint32(retention.DayOf(now))
+	if today < ingestDays || p.state.ingested > today-ingestDays {
+		return nil
+	}
+	return []events.LeafRange{{From: p.state.ingested, To: today - ingestDays}}
+}
+
+// clockHolds reports whether the clock can be believed when it says that days are over: it is not far ahead of the last time it was. A clock that is behind
+// makes nothing due, because what it calls over was over before.
+func (p *Pipeline) clockHolds(now time.Time, o Options, r *Report) bool {
+	p.state.mu.RLock()
+	beat := p.state.beat
+	p.state.mu.RUnlock()
+	ahead := now.Sub(beat)
+	if o.ClockIsRight || beat.IsZero() || ahead <= MaxClockJump {
+		return true
+	}
+	r.ClockAhead = ahead
+	return false
+}
