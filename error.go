@@ -20,9 +20,10 @@ const (
 	Corrupt                 // bytes do not have the form or checksum they must have
 	Forged                  // bytes are well-formed but contradict a signature, a digest or the tree
 	Unavailable             // not now: no server, no disk space, shutting down; trying again may help
+	Outdated                // made by another version of the software from what is still there; make it again
 )
 
-var kindNames = [...]string{"internal", "invalid", "not found", "conflict", "denied", "held", "erased", "corrupt", "forged", "unavailable"}
+var kindNames = [...]string{"internal", "invalid", "not found", "conflict", "denied", "held", "erased", "corrupt", "forged", "unavailable", "outdated"}
 
 // String returns the kind in lower case, as it is printed and sent.
 func (k Kind) String() string {

@@ -11,6 +11,7 @@ import (
 type Document struct {
 	Seq   escrow.Seq // record in the ledger, the identity of the document
 	Month string     // partition: year and month of disposal, as "203103"
+	Due   Due        // when it is disposed of
 	ID    string     // the platform's id of the message, or the Message-ID
 	Type  string     // message type, as "message" or "edit"
 
@@ -32,6 +33,12 @@ type Document struct {
 
 	Subjects []uint32 // leaves of the data subjects it belongs to
 	Partial  []string // what could not be understood or indexed, in plain words; empty if everything was
+}
+
+// Due is a retention day: the number of the class, and the day counted from 1970-01-01. Day 0 is unknown.
+type Due struct {
+	Class uint16
+	Day   uint32
 }
 
 // Person is one participant as a search knows him.

@@ -23,11 +23,12 @@ import (
 //	internal     500   20500     report it
 //	corrupt      500   20501     report it
 //	forged       500   20502     report it
+//	outdated     500   20504     report it
 //	unavailable  503   20503     publish again, later
 var errorCodes = map[escrow.Kind]struct{ code, errCode int }{
 	escrow.Invalid: {400, 20400}, escrow.Denied: {403, 20403}, escrow.NotFound: {404, 20404}, escrow.Conflict: {409, 20409},
 	escrow.Erased: {410, 20410}, escrow.Held: {423, 20423}, escrow.Internal: {500, 20500}, escrow.Corrupt: {500, 20501},
-	escrow.Forged: {500, 20502}, escrow.Unavailable: {503, 20503},
+	escrow.Forged: {500, 20502}, escrow.Unavailable: {503, 20503}, escrow.Outdated: {500, 20504},
 }
 
 // appendAck appends a publish acknowledgement. Stream names consist of letters, digits, - and _, so nothing needs escaping.

@@ -350,7 +350,7 @@ func (c *compiler) id(text string) (search.Searcher, error) {
 func (c *compiler) period(p index.Period) (search.Searcher, error) {
 	terms, first, end := periodTerms(p)
 	if first != "" {
-		years, err := c.years(first, end)
+		years, err := c.keyRange(first, end)
 		if err != nil {
 			return nil, err
 		}

@@ -20,6 +20,7 @@ const (
 	languageKey     = "l"
 	subjectKey      = "s" // leaf, big endian
 	typeKey         = "t"
+	dueKey          = "u" // retention class and day, big endian
 	yearKey         = "y" // apart from months and days, so that ranges of years are short
 	conversationKey = "v" // shortHash of the conversation in lower case
 	threadKey       = "w" // shortHash of channel and conversation, as they are
@@ -48,6 +49,12 @@ func subjectTerm(leaf uint32) string {
 	return string(binary.BigEndian.AppendUint32([]byte(subjectKey), leaf))
 }
 
+// dueTerm is the term of a retention day. Terms of one class are in the order of days.
+func dueTerm(d index.Due) string {
+	b := binary.BigEndian.AppendUint16([]byte(dueKey), d.Class)
+	return string(binary.BigEndian.AppendUint32(b, d.Day))
+}
+
 // keysOf returns the conditions a document meets.
 func keysOf(d index.Document, lang string) *field {
 	f := newField(keyField, withoutFreq, 16)
@@ -67,6 +74,9 @@ func keysOf(d index.Document, lang string) *field {
 	}
 	for _, leaf := range d.Subjects {
 		f.add(subjectTerm(leaf))
+	}
+	if d.Due.Day > 0 {
+		f.add(dueTerm(d.Due))
 	}
 	addProperties(f, d)
 	return f

@@ -71,12 +71,12 @@ func (c *compiler) collect(dict bleve.FieldDict) (terms []string, err error) {
 	}
 }
 
-// years returns the year terms from first up to but without end. There are at most as many as years in which messages were sent.
-func (c *compiler) years(first, end string) ([]string, error) {
+// keyRange returns the conditions from first up to but without end: years in which messages were sent, or the due days of a month, and so not many.
+func (c *compiler) keyRange(first, end string) ([]string, error) {
 	dict, err := c.reader.FieldDictRange(keyField, []byte(first), []byte(end))
 	if err != nil {
 		return nil, escrow.Errorf("bleveindex.Search", escrow.Unavailable, "reading a dictionary: %w", err)
 	}
-	years, err := c.collect(dict)
-	return slices.DeleteFunc(years, func(y string) bool { return y >= end }), err
+	terms, err := c.collect(dict)
+	return slices.DeleteFunc(terms, func(t string) bool { return t >= end }), err
 }

@@ -2,6 +2,7 @@ package bleveindex
 
 import (
 	bleve "github.com/blevesearch/bleve_index_api"
+	segment "github.com/blevesearch/scorch_segment_api/v2"
 )
 
 // WithoutSealing makes the engine write and read in clear, as bare Bleve does, until the returned function is called. No index may be open at either
@@ -28,4 +29,31 @@ func SealExample(first, second []byte) (id string, chunks [][]byte, err error) {
 	}
 	s := &sealer{id: f, aead: aead}
 	return f.String(), [][]byte{s.seal(first), s.seal(second)}, nil
+}
+
+// SortValues returns the values by which documents are sorted, of all segments, deleted documents included.
+func (x *Index) SortValues() (values []string, err error) {
+	partitions, err := x.all()
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range partitions {
+		s, err := p.snapshot()
+		if err != nil {
+			return nil, err
+		}
+		for _, seg := range s.Segments() {
+			visitable := seg.Segment().(segment.DocValueVisitable)
+			for n := range seg.FullSize() {
+				_, err := visitable.VisitDocValues(uint64(n), []string{timeField}, func(_ string, term []byte) { values = append(values, string(term)) }, nil)
+				if err != nil {
+					return nil, err
+				}
+			}
+		}
+		if err := s.Close(); err != nil {
+			return nil, err
+		}
+	}
+	return values, nil
 }

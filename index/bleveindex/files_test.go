@@ -319,7 +319,7 @@ func TestBadState(t *testing.T) {
 		"empty":            {"", escrow.Corrupt},
 		"other file":       {"hello\n", escrow.Corrupt},
 		"no id":            {"escrow/index@v1\nposition 3\n", escrow.Corrupt},
-		"other schema":     {"escrow/index@v1\nid 00112233445566ff\nschema 999\nposition 3\n", escrow.Conflict},
+		"other schema":     {"escrow/index@v1\nid 00112233445566ff\nschema 999\nposition 3\n", escrow.Outdated},
 		"unknown line":     {"escrow/index@v1\nid 00112233445566ff\ncolour 3\n", escrow.Corrupt},
 		"path for a name":  {"escrow/index@v1\nid 00112233445566ff\npartition p-../../../../../ 3\n", escrow.Corrupt},
 		"negative":         {"escrow/index@v1\nid 00112233445566ff\nposition -3\n", escrow.Corrupt},

@@ -51,8 +51,8 @@ type Index struct {
 }
 
 // Open opens the index in dir and makes it if there is none. The directory must exist or have a parent that does. Errors: Conflict if it is open
-// already or was made by another version of the analysis, Erased if the key of a file it needs is gone, Corrupt or Forged if files are missing,
-// older than they must be or changed. After any of the last four, call Remove and index the ledger anew.
+// already, Outdated if it was made by another version of the analysis, Erased if the key of a file it needs is gone, Corrupt or Forged if files are
+// missing, older than they must be or changed. After any of the last four, call Remove and index the ledger anew.
 func Open(ctx context.Context, dir string, keys FileKeys, cfg Config) (*Index, error) {
 	const op = "bleveindex.Open"
 	if cfg.Rand == nil {

@@ -24,6 +24,21 @@ func (x *Index) SubjectSeqs(ctx context.Context, leaf uint32) ([]escrow.Seq, err
 	return x.collect(ctx, func(c *compiler) (search.Searcher, error) { return c.key(subjectTerm(leaf)) })
 }
 
+// DueSeqs returns the records of all indexed messages of a retention class that are due on the days from … to, both included, in ascending order.
+func (x *Index) DueSeqs(ctx context.Context, class uint16, from, to uint32) ([]escrow.Seq, error) {
+	if from > to {
+		return nil, nil
+	}
+	end := dueTerm(index.Due{Class: class, Day: to}) + "\x00"
+	return x.collect(ctx, func(c *compiler) (search.Searcher, error) {
+		terms, err := c.keyRange(dueTerm(index.Due{Class: class, Day: from}), end)
+		if err != nil || len(terms) == 0 {
+			return c.any(nil, err)
+		}
+		return c.key(terms...)
+	})
+}
+
 // ConversationSeqs returns the records of all indexed messages of a conversation, in ascending order. The names are compared as they are.
 func (x *Index) ConversationSeqs(ctx context.Context, channel escrow.Channel, conversation string) ([]escrow.Seq, error) {
 	return x.collect(ctx, func(c *compiler) (search.Searcher, error) { return c.key(threadTerm(string(channel), conversation)) })

@@ -42,9 +42,10 @@ func purgePlan() *mergeplan.MergePlanOptions {
 }
 
 // Purge removes the words of deleted documents from the files: it rewrites exactly the segments with deletions, waits until the new files are durable
-// and the old ones gone, makes sure that no segment holds a deleted document any more and no search still reads an old one, and returns the leaves
-// of all files that are gone, for the caller to puncture. Searches and indexing of new documents go on meanwhile; deletions wait. After an error
-// nothing is lost: what was done stays done, and the leaves are returned by the next Purge. Errors: Unavailable.
+// and the old ones gone, and then looks: no segment may hold a deleted document, no replaced file may be on the disk or, where the system tells (Linux),
+// still be open or mapped in this process. It returns the leaves of all files that are gone, for the caller to puncture. Searches and indexing of new documents go on meanwhile; deletions wait. After an error
+// nothing is lost: what was done stays done, and the leaves are returned by the next Purge. Errors: Unavailable; Internal if what it looked at
+// afterwards is not clean.
 func (x *Index) Purge(ctx context.Context) (dead []uint32, err error) {
 	x.purging.Lock()
 	defer x.purging.Unlock()
@@ -91,7 +92,10 @@ func (p *partition) purge(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			return p.drain(ctx, append(replaced, leftover...))
+			if err := p.drain(ctx, slices.Concat(replaced, leftover)); err != nil {
+				return err
+			}
+			return p.verify(replaced)
 		}
 		replaced = append(replaced, slices.DeleteFunc(old, func(name string) bool { return name == "" })...)
 		if segments == 1 {
@@ -181,7 +185,7 @@ func (p *partition) drain(ctx context.Context, replaced []string) error {
 	p.gate.Lock() // whoever gets it knows that nobody searches
 	replaced, err := p.obsolete(replaced)
 	p.gate.Unlock()
-	for err == nil && len(replaced) > 0 {
+	for err == nil && (len(replaced) > 0 || len(heldFiles(p.dir)) > 0) {
 		if err := p.flush(ctx, bleve.NewBatch()); err != nil {
 			return err
 		}
@@ -191,6 +195,23 @@ func (p *partition) drain(ctx context.Context, replaced []string) error {
 		replaced, err = p.obsolete(replaced)
 	}
 	return err
+}
+
+// verify looks at what a purge leaves behind, by the files that held deleted documents when it began. Nothing deletes or replaces documents meanwhile.
+func (p *partition) verify(replaced []string) error {
+	deleted, _, err := p.deletions()
+	if err != nil {
+		return err
+	}
+	left, err := p.obsolete(replaced)
+	if err != nil {
+		return err
+	}
+	if len(deleted)+len(left) > 0 {
+		return escrow.Errorf(purgeOp, escrow.Internal, "after the purge %d segments hold deleted documents and %d replaced files are left: rebuild the index from the ledger",
+			len(deleted), len(left))
+	}
+	return nil
 }
 
 // obsolete returns those of the files that are on the disk and belong to no segment: one that was being written may have become one.

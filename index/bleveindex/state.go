@@ -18,7 +18,7 @@ import (
 const (
 	stateName   = "state"
 	stateMagic  = "escrow/index@v1"
-	schema      = 1 // changes when documents are analysed differently: such an index must be rebuilt
+	schema      = 2 // changes when documents are analysed differently: such an index must be rebuilt
 	partPrefix  = "p-"
 	identifierN = 16 // hex digits of an index id or a partition name
 )
@@ -96,7 +96,7 @@ func (s *state) parseLine(f []string) error {
 		return nil
 	case len(f) == 2 && f[0] == "schema" && err == nil:
 		if n != schema {
-			return escrow.Errorf(op, escrow.Conflict, "the index was made by another version (%d, this one makes %d): rebuild it from the ledger", n, schema)
+			return escrow.Errorf(op, escrow.Outdated, "the index was made by another version (%d, this one makes %d): rebuild it from the ledger", n, schema)
 		}
 		return nil
 	case len(f) == 2 && f[0] == "position" && err == nil:
