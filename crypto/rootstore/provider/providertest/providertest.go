@@ -23,7 +23,7 @@ var key = []byte("0123456789abcdef0123456789abcdef")
 func Run(t *testing.T, open func(*testing.T) Account) {
 	for _, test := range []struct {
 		name string
-		run  func(*testing.T, Account)
+		run  func(*testing.T, func(*testing.T) Account)
 	}{
 		{"the provider is down", testDown},
 		{"the provider is busy for a moment", testBusy},
@@ -33,7 +33,7 @@ func Run(t *testing.T, open func(*testing.T) Account) {
 		{"all local files are set back", testSetBack},
 		{"a destroyed root is brought back", testRestored},
 	} {
-		t.Run(test.name, func(t *testing.T) { test.run(t, open(t)) })
+		t.Run(test.name, func(t *testing.T) { test.run(t, open) })
 	}
 }
 
@@ -79,7 +79,8 @@ func evidence(t *testing.T, s rootstore.Store) rootstore.Evidence {
 }
 
 // testDown: every method says Unavailable, and nothing is lost.
-func testDown(t *testing.T, a Account) {
+func testDown(t *testing.T, open func(*testing.T) Account) {
+	a := open(t)
 	for name, broken := range map[string]Break{"refuses": Refused, "breaks": Cut} {
 		s := a.Open(t, "escrow-down-"+name)
 		create(t, s, 1, 5)
@@ -102,7 +103,8 @@ func testDown(t *testing.T, a Account) {
 }
 
 // testBusy: what may be repeated is, a bounded number of times.
-func testBusy(t *testing.T, a Account) {
+func testBusy(t *testing.T, open func(*testing.T) Account) {
+	a := open(t)
 	s := a.Open(t, "escrow-busy")
 	create(t, s, 1, 5)
 	wrapped := wrap(t, s, 1)
@@ -123,12 +125,13 @@ func testBusy(t *testing.T, a Account) {
 	}
 }
 
-// interrupted runs do on fresh archives with everything after the n-th request failing, in each way, for each n until do succeeds, and then calls check
+// interrupted runs do in fresh accounts with everything after the n-th request failing, in each way, for each n until do succeeds, and then calls check
 // with a store that has just been opened.
-func interrupted(t *testing.T, a Account, do func(rootstore.Store) error, prepare, check func(*testing.T, rootstore.Store)) {
+func interrupted(t *testing.T, open func(*testing.T) Account, do func(rootstore.Store) error, prepare, check func(*testing.T, rootstore.Store)) {
+	const name = "escrow-interrupted"
 	for way, broken := range map[string]Break{"not carried out": Refused, "carried out and not answered": Lost} {
 		for n := 0; ; n++ {
-			name := "escrow-" + string(rune('a'+n)) + "-" + way[:3]
+			a := open(t)
 			s := a.Open(t, name)
 			prepare(t, s)
 			a.Line.Disturb(func(request int) Break {
@@ -154,7 +157,7 @@ func interrupted(t *testing.T, a Account, do func(rootstore.Store) error, prepar
 	}
 }
 
-func testCreateInterrupted(t *testing.T, a Account) {
+func testCreateInterrupted(t *testing.T, open func(*testing.T) Account) {
 	var before []byte
 	prepare := func(t *testing.T, s rootstore.Store) {
 		create(t, s, 4, 40)
@@ -178,10 +181,10 @@ func testCreateInterrupted(t *testing.T, a Account) {
 			t.Errorf("evidence: %+v", e)
 		}
 	}
-	interrupted(t, a, func(s rootstore.Store) error { return s.Create(t.Context(), 5, 50) }, prepare, check)
+	interrupted(t, open, func(s rootstore.Store) error { return s.Create(t.Context(), 5, 50) }, prepare, check)
 }
 
-func testDestroyInterrupted(t *testing.T, a Account) {
+func testDestroyInterrupted(t *testing.T, open func(*testing.T) Account) {
 	var one, two []byte
 	prepare := func(t *testing.T, s rootstore.Store) {
 		create(t, s, 1, 10)
@@ -198,11 +201,12 @@ func testDestroyInterrupted(t *testing.T, a Account) {
 			t.Errorf("the evidence has %+v, %v", r, ok)
 		}
 	}
-	interrupted(t, a, func(s rootstore.Store) error { return s.Destroy(t.Context(), 1) }, prepare, check)
+	interrupted(t, open, func(s rootstore.Store) error { return s.Destroy(t.Context(), 1) }, prepare, check)
 }
 
 // testTwoArchives: the name of one is the beginning of the name of the other.
-func testTwoArchives(t *testing.T, a Account) {
+func testTwoArchives(t *testing.T, open func(*testing.T) Account) {
+	a := open(t)
 	s, other := a.Open(t, "escrow-a"), a.Open(t, "escrow-a-1")
 	create(t, s, 1, 10)
 	create(t, other, 5, 500)
@@ -222,7 +226,8 @@ func testTwoArchives(t *testing.T, a Account) {
 }
 
 // testSetBack: what is remembered is at the provider, so a process without any memory knows it.
-func testSetBack(t *testing.T, a Account) {
+func testSetBack(t *testing.T, open func(*testing.T) Account) {
+	a := open(t)
 	s := a.Open(t, "escrow-back")
 	create(t, s, 6, 60)
 	old := wrap(t, s, 6)
@@ -242,7 +247,8 @@ func testSetBack(t *testing.T, a Account) {
 }
 
 // testRestored: whoever can undo a destruction cannot hide it from an auditor.
-func testRestored(t *testing.T, a Account) {
+func testRestored(t *testing.T, open func(*testing.T) Account) {
+	a := open(t)
 	s := a.Open(t, "escrow-restored")
 	create(t, s, 1, 10)
 	create(t, s, 2, 20)
