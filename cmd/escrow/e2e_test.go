@@ -85,9 +85,9 @@ type service struct {
 	nats string
 }
 
-func (p *program) serve() *service {
+func (p *program) serve(args ...string) *service {
 	p.t.Helper()
-	s := &service{cmd: exec.Command(p.bin, "serve", "--data", p.dir, "--nats-port", "-1", "--json"), errs: &bytes.Buffer{}}
+	s := &service{cmd: exec.Command(p.bin, append([]string{"serve", "--data", p.dir, "--nats-port", "-1", "--json"}, args...)...), errs: &bytes.Buffer{}}
 	s.cmd.Stderr = s.errs
 	out, err := s.cmd.StdoutPipe()
 	if err != nil {
