@@ -15,17 +15,33 @@ func (p *Pipeline) dueDays(now time.Time, o Options, r *Report) []events.DayRang
 	if !p.clockHolds(now, o, r) {
 		return nil
 	}
+	classes := p.allClasses()
 	p.state.mu.RLock()
 	defer p.state.mu.RUnlock()
 	today := uint32(retention.DayOf(now))
 	var due []events.DayRange
-	for n := range 1 << 16 {
-		class := uint16(n)
-		if from := p.state.expired[class]; from < today && p.hasClass(class) {
+	for _, class := range classes {
+		if from := p.state.expired[class]; from < today {
 			due = append(due, events.DayRange{Class: class, From: from, To: today - 1})
 		}
 	}
 	return due
+}
+
+// allClasses returns the numbers of the classes the key state has trees of. It looks for all there can be, anew when the number of trees changes. The caller
+// holds work.
+func (p *Pipeline) allClasses() []uint16 {
+	trees := p.cfg.Keys.Trees()
+	if trees == p.classTrees {
+		return p.classes
+	}
+	p.classes, p.classTrees = nil, trees
+	for n := range 1 << 16 {
+		if class := uint16(n); p.hasClass(class) {
+			p.classes = append(p.classes, class)
+		}
+	}
+	return p.classes
 }
 
 // hasClass reports whether the key state has the tree of a retention class. The last leaf is beyond every day, so that nothing ever destroys it.
