@@ -31,6 +31,9 @@ func (p *Pipeline) Record(ctx context.Context, f events.Fact) (escrow.Seq, error
 	}
 	p.acting.Lock()
 	defer p.acting.Unlock()
+	if err := p.catchUp(ctx); err != nil { // an append before may have failed behind its sync
+		return 0, err
+	}
 	if err := p.check(act); err != nil {
 		return 0, err
 	}
@@ -204,6 +207,9 @@ func (p *Pipeline) placeHold(ctx context.Context, f events.HoldPlaced) (escrow.S
 func (p *Pipeline) recordHold(ctx context.Context, f events.HoldPlaced, ordered escrow.TreeSize) (seq escrow.Seq, done bool, err error) {
 	p.acting.Lock()
 	defer p.acting.Unlock()
+	if err := p.catchUp(ctx); err != nil {
+		return 0, true, err
+	}
 	if p.orderedUpTo() != ordered {
 		return 0, false, nil
 	}

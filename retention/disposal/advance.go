@@ -57,6 +57,9 @@ func (p *Pipeline) Advance(ctx context.Context, o Options) (Report, error) {
 }
 
 func (p *Pipeline) advance(ctx context.Context, o Options, r *Report) error {
+	if err := p.catchUp(ctx); err != nil { // an append before may have failed behind its sync
+		return at("ledger", err)
+	}
 	if err := p.destroyKeys(ctx, r); err != nil {
 		return at("puncture", err)
 	}

@@ -54,6 +54,9 @@ func (p *Pipeline) Complete(ctx context.Context) (bool, error) {
 	p.work.Lock()
 	defer p.work.Unlock()
 	var r Report
+	if err := p.catchUp(ctx); err != nil {
+		return true, at("ledger", err)
+	}
 	if err := p.destroyKeys(ctx, &r); err != nil {
 		return true, at("puncture", err)
 	}
