@@ -2,6 +2,7 @@ package officers_test
 
 import (
 	"bytes"
+	"crypto/ed25519"
 	"encoding/hex"
 	"fmt"
 	"strings"
@@ -364,6 +365,9 @@ func TestKeys(t *testing.T) {
 	}
 	for _, point := range smallOrder() {
 		keys["small order "+point] = weak(point)
+		if !forgeable(t, point) {
+			t.Errorf("%s is not of small order: the test is wrong", point)
+		}
 	}
 	for name, key := range keys {
 		f := events.OfficerAdded{Officer: "dpo", Key: key}
@@ -402,6 +406,22 @@ func smallOrder() []string {
 		"26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05", "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc85",
 		"c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a", "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac03fa",
 	}
+}
+
+// forgeable says whether a signature made of the neutral point and zero holds for some message under a key.
+func forgeable(t *testing.T, point string) bool {
+	key, err := hex.DecodeString(point)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signature := make([]byte, ed25519.SignatureSize)
+	signature[0] = 1
+	for i := range byte(200) {
+		if ed25519.Verify(key, []byte{i}, signature) {
+			return true
+		}
+	}
+	return false
 }
 
 // TestRemoval: nobody removes himself, and each line keeps an officer.
