@@ -11,12 +11,15 @@ import (
 	"strings"
 	"testing"
 	"testing/cryptotest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"escrow/crypto/directory"
 	"escrow/crypto/keystate"
 	"escrow/crypto/keytree"
+	"escrow/crypto/rootstore"
+	"escrow/crypto/rootstore/file"
 	"escrow/crypto/seal"
 	"escrow/internal/vfs"
 )
@@ -124,28 +127,33 @@ func TestDocumentedRecord(t *testing.T) {
 	}
 }
 
+// TestDocumentedKeyState also holds docs/format/roots.md: its file is the root store of the state.
 func TestDocumentedKeyState(t *testing.T) {
-	want := documented(t, "keystate.md")
-	// In the example are drawn: the tenant's secret, the roots of the trees E H I M S X, the root of epoch 1.
+	want, wantRoots := documented(t, "keystate.md"), documented(t, "roots.md")
+	// In the example are drawn: the tenant's secret, the roots of the trees E H I M S X, what seals the state.
 	drawn := make([]byte, 8*32)
 	if _, err := (&repeating{seed: "keystate"}).Read(drawn); err != nil {
 		t.Fatal(err)
 	}
 	cryptotest.SetGlobalRandom(t, 2)
 	fsys := vfs.NewMem()
-	if _, err := keystate.Create(fsys, "keys", &repeating{seed: "keystate"}, []byte("keyset")); err != nil {
+	roots, err := file.Open(fsys, "roots", file.Config{Stripes: 3, Rand: &repeating{seed: "roots"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := keystate.Config{Roots: []rootstore.Store{roots}, Rand: &repeating{seed: "keystate"}, Now: func() time.Time { return time.Unix(0, 0) }}
+	if _, err := keystate.Create(t.Context(), fsys, "keys", cfg, []byte("keyset")); err != nil {
 		t.Fatal(err)
 	}
 	if got := read(t, fsys, "keys/state"); !bytes.Equal(got, want) {
 		t.Errorf("Create writes\n%s instead of the documented state", hex.Dump(got))
 	}
-	root := make([]byte, 8192)
-	root[4096+7] = 1
-	copy(root[4096+8:], drawn[7*32:])
-	if !bytes.Equal(read(t, fsys, "keys/root"), root) {
-		t.Error("the root file is not as documented")
+	got := read(t, fsys, "roots")
+	if span := got[2*28672:]; len(got) != 2*28672+3*32 || !bytes.Equal(got[28672:28672+len(wantRoots)], wantRoots) {
+		t.Errorf("the root file has %d bytes and begins its second header with\n%s instead of the documented one; stripes\n%s", len(got),
+			hex.Dump(got[28672:28672+len(wantRoots)]), hex.Dump(span))
 	}
-	s, err := keystate.Open(fsys, "keys")
+	s, err := keystate.Open(t.Context(), fsys, "keys", cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -156,9 +164,20 @@ func TestDocumentedKeyState(t *testing.T) {
 	if share, err := s.Share(keytree.Ref{Kind: keytree.KindSubject, Leaf: 7}); err != nil || share != fromTree {
 		t.Errorf("the root of the subject tree is not as documented: %v", err)
 	}
-	if string(s.SigningKey()) != "keyset" || s.Epoch() != 1 || s.Secret("") == [32]byte(drawn) {
+	if string(s.SigningKey()) != "keyset" || s.Epoch() != 1 || s.Version() != 1 || s.Secret("") == [32]byte(drawn) {
 		t.Error("the documented state opens to something else")
 	}
+}
+
+// sevens are shares of 32 times 7.
+type sevens struct{}
+
+func (sevens) Share(keytree.Ref) (share keytree.Share, err error) {
+	return keytree.Share(bytes.Repeat([]byte{7}, 32)), nil
+}
+
+func (sevens) Ref(kind keytree.Kind, leaf uint32) keytree.Ref {
+	return keytree.Ref{Kind: kind, Leaf: leaf}
 }
 
 func TestDocumentedDirectory(t *testing.T) {
@@ -168,7 +187,7 @@ func TestDocumentedDirectory(t *testing.T) {
 	if err := vfs.WriteFileAtomic(fsys, "directory", want, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	d, err := directory.Open(fsys, ".", key)
+	d, err := directory.Open(fsys, ".", key, sevens{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -179,16 +198,16 @@ func TestDocumentedDirectory(t *testing.T) {
 	}
 	cryptotest.SetGlobalRandom(t, 3)
 	fsys = vfs.NewMem()
-	if d, err = directory.Open(fsys, ".", key); err != nil {
+	if d, err = directory.Open(fsys, ".", key, sevens{}); err != nil {
 		t.Fatal(err)
 	}
 	if err := d.Learn("email:ana@example.org", 3); err != nil {
 		t.Fatal(err)
 	}
-	if err := d.Save(43); err != nil {
+	if err := d.Renew(43); err != nil {
 		t.Fatal(err)
 	}
 	if got := read(t, fsys, "directory"); !bytes.Equal(got, want) {
-		t.Errorf("Save writes\n%s instead of the documented snapshot", hex.Dump(got))
+		t.Errorf("Renew writes\n%s instead of the documented snapshot", hex.Dump(got))
 	}
 }

@@ -7,10 +7,13 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 
 	"escrow"
 	"escrow/archive"
 	"escrow/crypto/keystate"
+	"escrow/crypto/rootstore"
+	"escrow/crypto/rootstore/file"
 	"escrow/crypto/sign"
 	"escrow/events"
 	"escrow/events/chronicle"
@@ -136,7 +139,11 @@ func (a *app) makeTenant(c *cobra.Command, cfg config, tenant escrow.Tenant) (vk
 	if err != nil {
 		return "", err
 	}
-	keys, err := keystate.Create(a.fs, a.keysDir(founding), a.rand, keyset)
+	keyCfg, err := a.keyConfig(founding)
+	if err != nil {
+		return "", err
+	}
+	keys, err := keystate.Create(c.Context(), a.fs, a.keysDir(founding), keyCfg, keyset)
 	if err != nil {
 		return "", err
 	}
@@ -158,6 +165,15 @@ func (a *app) makeTenant(c *cobra.Command, cfg config, tenant escrow.Tenant) (vk
 		err = cerr
 	}
 	return signer.VKey(), err
+}
+
+// keyConfig says what opens the keys of a tenant: a file of roots beside them.
+func (a *app) keyConfig(t escrow.Tenant) (keystate.Config, error) {
+	roots, err := file.Open(a.fs, filepath.Join(a.keysDir(t), "roots"), file.Config{Rand: a.rand})
+	if err != nil {
+		return keystate.Config{}, err
+	}
+	return keystate.Config{Roots: []rootstore.Store{roots}, Rand: a.rand, Now: a.now}, nil
 }
 
 func (a *app) keysDir(t escrow.Tenant) string   { return a.path("tenants", string(t), "keys") }

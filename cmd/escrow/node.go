@@ -149,7 +149,11 @@ func (n *node) openTenants(ctx context.Context) error {
 // openTenant opens keys, ledger, directory and index of one tenant, in this order, and completes interrupted erasures before anything can be read.
 func (n *node) openTenant(ctx context.Context, name escrow.Tenant, cfg *tenantConfig) (*tenantNode, error) {
 	a, origin := n.app, n.cfg.origin(name)
-	keys, err := keystate.Open(a.fs, a.keysDir(name))
+	keyCfg, err := a.keyConfig(name)
+	if err != nil {
+		return nil, err
+	}
+	keys, err := keystate.Open(ctx, a.fs, a.keysDir(name), keyCfg)
 	if escrow.KindOf(err) == escrow.NotFound {
 		return nil, escrow.Errorf("escrow", escrow.Corrupt, "the keys are missing, and without them nothing can be read; restore %s from a backup: %w", a.keysDir(name), err)
 	}
@@ -166,10 +170,13 @@ func (n *node) openTenant(ctx context.Context, name escrow.Tenant, cfg *tenantCo
 		return nil, err
 	}
 	n.onClose(ledger.Close)
-	if had := max(keys.Signed(), keys.Applied()); ledger.Size() < had {
+	if had := keys.Required(); ledger.Size() < had {
 		return nil, escrow.Errorf("escrow", escrow.Forged, "the ledger has %d records and had at least %d when its keys were last written: it was rolled back to an older copy; restore the newest one", ledger.Size(), had)
 	}
 	n.onClose(func() error { return keepSize(keys, ledger) })
+	if err := renewStale(keys); err != nil {
+		return nil, err
+	}
 	sealer, err := seal.New(a.rand)
 	if err != nil {
 		return nil, err
@@ -192,10 +199,21 @@ func (n *node) openTenant(ctx context.Context, name escrow.Tenant, cfg *tenantCo
 	return t, nil
 }
 
+// renewStale gives a key state that is an older copy, or whose last change was interrupted, new keys for the index.
+func renewStale(keys *keystate.State) error {
+	if !keys.Stale() {
+		return nil
+	}
+	return keys.Update(func(tx *keystate.Tx) error {
+		tx.RenewIndexTree()
+		return nil
+	})
+}
+
 // keepSize writes the size of the ledger into the key state, by which a ledger restored alone from an older copy is noticed.
 func keepSize(keys *keystate.State, ledger *archive.Ledger) error {
 	size := ledger.Size()
-	if size == keys.Signed() {
+	if size == keys.Signed() || keys.Stale() {
 		return nil
 	}
 	return keys.Update(func(tx *keystate.Tx) error {
@@ -231,15 +249,15 @@ func (n *node) addTrees(t *tenantNode) error {
 // loadDirectory reads the snapshot of the directory. One that is damaged is set aside: everything in it is in the ledger, too.
 func (n *node) loadDirectory(t *tenantNode) (*directory.Directory, error) {
 	dir, key := n.app.keysDir(t.Name), t.Keys.Secret("directory")
-	d, err := directory.Open(n.app.fs, dir, key)
-	if kind := escrow.KindOf(err); kind != escrow.Corrupt && kind != escrow.Forged {
+	d, err := directory.Open(n.app.fs, dir, key, t.Keys)
+	if kind := escrow.KindOf(err); kind != escrow.Corrupt && kind != escrow.Forged && kind != escrow.Erased {
 		return d, err
 	}
 	n.log.Warn("the snapshot of the subject directory is damaged and is built anew from the ledger", "tenant", t.Name, "err", err)
 	if err := n.app.fs.Remove(filepath.Join(dir, "directory")); err != nil {
 		return nil, escrow.Errorf("escrow", escrow.Unavailable, "remove the damaged directory: %w", err)
 	}
-	return directory.Open(n.app.fs, dir, key)
+	return directory.Open(n.app.fs, dir, key, t.Keys)
 }
 
 // openDirectory loads the snapshot of the directory and brings it up to date from the ledger.
@@ -265,7 +283,7 @@ func (n *node) openIndex(ctx context.Context, t *tenantNode) (err error) {
 	given := t.Keys.IndexLeaves()
 	t.Index, err = bleveindex.Open(ctx, dir, leaves, cfg)
 	switch escrow.KindOf(err) {
-	case escrow.Erased, escrow.Corrupt, escrow.Forged:
+	case escrow.Erased, escrow.Corrupt, escrow.Forged, escrow.Outdated:
 		n.log.Warn("the search index cannot be used and is built anew", "tenant", t.Name, "err", err)
 		if err := bleveindex.Remove(dir); err != nil {
 			return err

@@ -6,16 +6,21 @@
 // twice, so a person who comes back is a new subject. The directory is derived: it can be built again from the ledger with Learn, Link and Forget, in
 // ledger order. Position says up to where that has been done; Save writes a sealed snapshot (docs/format/directory.md) so that it need not be repeated.
 //
+// A snapshot is sealed under the directory's key and a leaf of the key tree E. With every person who is forgotten the next snapshot goes under the next leaf
+// and those before are punctured, so that no copy of a snapshot tells any more who was who.
+//
 // One identity takes 27 to 45 bytes of memory, 34 on average: the map grows in steps.
 package directory
 
 import (
 	"math"
 	"slices"
+	"sort"
 	"sync"
 
 	"escrow"
 	"escrow/crypto/committing"
+	"escrow/crypto/keytree"
 	"escrow/internal/vfs"
 )
 
@@ -24,8 +29,10 @@ type Directory struct {
 	fsys vfs.FS
 	path string
 	key  [32]byte
+	keys Keys
 
 	saving sync.Mutex // one Save at a time
+	leaf   uint32     // of the present snapshot. Guarded by saving
 
 	mu       sync.RWMutex
 	leaves   map[token]uint32
@@ -35,18 +42,37 @@ type Directory struct {
 
 type token = [16]byte
 
+// Keys derives the shares of snapshots; *keystate.State is one.
+type Keys interface {
+	Share(ref keytree.Ref) (keytree.Share, error)
+	Ref(kind keytree.Kind, leaf uint32) keytree.Ref
+}
+
 // Open reads the snapshot in dir, or starts empty if there is none. Kinds: Corrupt if the snapshot is malformed, Forged if it was sealed under another
-// key or changed; a snapshot that cannot be used may be removed and the directory built again from the ledger.
-func Open(fsys vfs.FS, dir string, key [32]byte) (*Directory, error) {
-	d := &Directory{fsys: fsys, path: snapshotPath(dir), key: key, leaves: map[token]uint32{}}
+// key or changed, Erased if its leaf was punctured, because it is an old copy; in these cases it may be removed and the directory built again from the
+// ledger.
+func Open(fsys vfs.FS, dir string, key [32]byte, keys Keys) (*Directory, error) {
+	d := &Directory{fsys: fsys, path: snapshotPath(dir), key: key, keys: keys, leaves: map[token]uint32{}}
 	sealed, err := vfs.ReadFile(fsys, d.path, maxSnapshotBytes)
 	switch {
 	case err != nil && escrow.KindOf(err) == escrow.NotFound:
+		d.leaf = d.firstLeaf()
 		return d, nil
 	case err != nil:
 		return nil, escrow.Errorf("directory.Open", escrow.KindOf(err), "reading the snapshot: %w", err)
 	}
-	return d, d.restore(sealed)
+	if err := d.restore(sealed); err != nil {
+		return nil, err
+	}
+	return d, nil
+}
+
+// firstLeaf returns the first leaf for a snapshot that is alive: those punctured are all before it.
+func (d *Directory) firstLeaf() uint32 {
+	return uint32(sort.Search(math.MaxUint32, func(leaf int) bool {
+		_, err := d.keys.Share(d.keys.Ref(keytree.KindRecord, uint32(leaf)))
+		return err == nil
+	}))
 }
 
 // Lookup returns the subject of a scoped identity (see escrow.Identity.Scoped), if it has one.

@@ -14,6 +14,7 @@ import (
 	"escrow"
 	"escrow/crypto/committing"
 	"escrow/crypto/directory"
+	"escrow/crypto/keytree"
 	"escrow/internal/vfs"
 )
 
@@ -21,9 +22,30 @@ const file = "directory"
 
 var key = [32]byte{5}
 
+// letters are key shares, of which those below dead are punctured.
+type letters struct{ dead uint32 }
+
+func (l *letters) Share(ref keytree.Ref) (keytree.Share, error) {
+	if ref.Leaf < l.dead {
+		return keytree.Share{}, escrow.Errorf("test", escrow.Erased, "punctured")
+	}
+	return sha256.Sum256(ref.Append(nil)), nil
+}
+
+func (l *letters) Ref(kind keytree.Kind, leaf uint32) keytree.Ref {
+	return keytree.Ref{Kind: kind, Leaf: leaf}
+}
+
+func (l *letters) alive(ref keytree.Ref) bool { return ref.Leaf >= l.dead }
+
 func open(t testing.TB, fsys vfs.FS) *directory.Directory {
 	t.Helper()
-	d, err := directory.Open(fsys, ".", key)
+	return openWith(t, fsys, &letters{})
+}
+
+func openWith(t testing.TB, fsys vfs.FS, keys directory.Keys) *directory.Directory {
+	t.Helper()
+	d, err := directory.Open(fsys, ".", key, keys)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -135,7 +157,7 @@ func TestSnapshot(t *testing.T) {
 	for i := range 300 {
 		want(t, "after reopening", back, map[string]int{fmt.Sprint("email:", i): i})
 	}
-	_, err := directory.Open(fsys, ".", [32]byte{6})
+	_, err := directory.Open(fsys, ".", [32]byte{6}, &letters{})
 	wantKind(t, "another key", err, escrow.Forged)
 }
 
@@ -177,7 +199,7 @@ func TestEveryChangedByteIsAnError(t *testing.T) {
 			if err := vfs.WriteFileAtomic(fsys, file, b, 0o600); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := directory.Open(fsys, ".", key); err == nil || escrow.KindOf(err) != escrow.Forged && escrow.KindOf(err) != escrow.Corrupt {
+			if _, err := directory.Open(fsys, ".", key, &letters{}); err == nil || escrow.KindOf(err) != escrow.Forged && escrow.KindOf(err) != escrow.Corrupt {
 				t.Fatalf("%s at byte %d: %v", name, i, err)
 			}
 		}
@@ -270,13 +292,13 @@ func TestMemoryPerIdentity(t *testing.T) {
 }
 
 func FuzzOpen(f *testing.F) {
-	f.Add([]byte("ESDY\x01"))
+	f.Add([]byte("ESDY\x02"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		fsys := vfs.NewMem()
 		if err := vfs.WriteFileAtomic(fsys, file, b, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := directory.Open(fsys, ".", key); err == nil {
+		if _, err := directory.Open(fsys, ".", key, &letters{}); err == nil {
 			t.Error("somebody without the key wrote a snapshot that opened")
 		}
 	})
@@ -326,10 +348,10 @@ func TestMalformedSnapshotIsCorrupt(t *testing.T) {
 		"next beyond 2^32":     {0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0},
 	}
 	for name, content := range tests {
-		_, err := directory.Open(plant(t, content), ".", key)
+		_, err := directory.Open(plant(t, content), ".", key, &letters{})
 		wantKind(t, name, err, escrow.Corrupt)
 	}
-	d, err := directory.Open(plant(t, append(head(5, 1), entry(1, 4)...)), ".", key)
+	d, err := directory.Open(plant(t, append(head(5, 1), entry(1, 4)...)), ".", key, &letters{})
 	if err != nil || d.Len() != 1 || d.Position() != 9 {
 		t.Errorf("a well-formed snapshot does not open: %v", err)
 	}
@@ -338,15 +360,88 @@ func TestMalformedSnapshotIsCorrupt(t *testing.T) {
 // plant writes a snapshot with the given content, sealed by docs/format/directory.md.
 func plant(t *testing.T, content []byte) vfs.FS {
 	t.Helper()
-	salt := make([]byte, 16)
-	bind := committing.Binding{Label: "escrow/directory/v1", Salt: salt, Hash: sha256.Sum256([]byte("ESDY\x01"))}
-	com, body, err := committing.Seal(key[:], bind, content)
+	head := append([]byte("ESDY\x02\x00\x00\x00\x03"), make([]byte, 16)...)
+	bind := committing.Binding{Label: "escrow/directory/v2", Salt: head[9:], Hash: sha256.Sum256(append([]byte("escrow/directory/v2\x00"), head...))}
+	share := sha256.Sum256([]byte("E\x00\x00\x00\x00\x00\x03"))
+	com, body, err := committing.Seal(append(key[:], share[:]...), bind, content)
 	if err != nil {
 		t.Fatal(err)
 	}
 	fsys := vfs.NewMem()
-	if err := vfs.WriteFileAtomic(fsys, file, bytes.Join([][]byte{[]byte("ESDY\x01"), salt, com[:], body}, nil), 0o600); err != nil {
+	if err := vfs.WriteFileAtomic(fsys, file, bytes.Join([][]byte{head, com[:], body}, nil), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return fsys
+}
+
+// TestSnapshotsDie: after Renew and the punctures it asks for, no snapshot of before opens, and the one of now does.
+func TestSnapshotsDie(t *testing.T) {
+	fsys, keys := vfs.NewMem(), &letters{}
+	d := openWith(t, fsys, keys)
+	assign(t, d, "email:a@x")
+	assign(t, d, "email:b@x")
+	var olds [][]byte
+	copyOf := func() []byte {
+		b, err := vfs.ReadFile(fsys, file, 1<<20)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	for round := range uint32(3) {
+		if err := d.Save(1); err != nil {
+			t.Fatal(err)
+		}
+		olds = append(olds, copyOf())
+		if len(d.Outdated(keys.alive)) != 0 {
+			t.Error("something is outdated before Renew")
+		}
+		d.Forget(round)
+		if err := d.Renew(2); err != nil {
+			t.Fatal(err)
+		}
+		want := []keytree.Ref{{Kind: keytree.KindRecord, Leaf: round}}
+		if got := d.Outdated(keys.alive); fmt.Sprint(got) != fmt.Sprint(want) {
+			t.Errorf("round %d: outdated are %v, want %v", round, got, want)
+		}
+		if back := openWith(t, fsys, keys); back.Position() != 2 {
+			t.Errorf("round %d: position %d", round, back.Position())
+		}
+		keys.dead = round + 1
+		now := copyOf()
+		for _, old := range olds {
+			if err := vfs.WriteFileAtomic(fsys, file, old, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			_, err := directory.Open(fsys, ".", key, keys)
+			wantKind(t, "an old snapshot", err, escrow.Erased)
+		}
+		if err := vfs.WriteFileAtomic(fsys, file, now, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		d = openWith(t, fsys, keys)
+	}
+	if err := fsys.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	d = openWith(t, fsys, keys)
+	if err := d.Save(5); err != nil || openWith(t, fsys, keys).Position() != 5 {
+		t.Errorf("a directory built anew cannot be saved: %v", err)
+	}
+	keys.dead = 1 << 31
+	wantKind(t, "saving under a key that is gone", d.Save(6), escrow.Erased)
+}
+
+// TestRenewTakesAnotherLeafEachTime: what a Renew that failed may have written must be outdated by the next.
+func TestRenewTakesAnotherLeafEachTime(t *testing.T) {
+	fsys, keys := vfs.NewFaulty(vfs.NewMem()), &letters{}
+	d := openWith(t, fsys, keys)
+	fsys.Fail(vfs.Plan{At: fsys.Ops() + 6, Fault: vfs.Done, Err: syscall.EIO})
+	wantKind(t, "Renew", d.Renew(1), escrow.Unavailable)
+	if err := d.Renew(1); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(d.Outdated(keys.alive)); n != 2 {
+		t.Errorf("%d leaves are outdated, want 2", n)
+	}
 }

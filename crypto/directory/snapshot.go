@@ -4,17 +4,20 @@ import (
 	crand "crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
+	"math"
 	"path/filepath"
 
 	"escrow"
 	"escrow/crypto/committing"
+	"escrow/crypto/keytree"
 	"escrow/internal/vfs"
 )
 
 const (
-	magic      = "ESDY\x01" // the last byte is the version of the format
-	label      = "escrow/directory/v1"
+	magic      = "ESDY\x02" // the last byte is the version of the format
+	label      = "escrow/directory/v2"
 	saltBytes  = 16
+	headBytes  = len(magic) + 4 + saltBytes
 	fixedBytes = 8 + 8 + 4 // position, next number, number of entries
 	entryBytes = 16 + 4    // token, leaf
 )
@@ -22,22 +25,56 @@ const (
 func snapshotPath(dir string) string { return filepath.Join(dir, "directory") }
 
 // Save writes a snapshot that replaces the one before at once, and is durable on return. Position is the ledger position up to which the caller has
-// told the directory everything; it must have stopped telling it what lies beyond. Errors are of kind Unavailable.
+// told the directory everything; it must have stopped telling it what lies beyond. Errors are of kind Unavailable, or Erased if the key is gone.
 func (d *Directory) Save(position escrow.TreeSize) error {
 	d.saving.Lock()
 	defer d.saving.Unlock()
-	plain := d.encode(position)
-	defer clear(plain)
-	salt := make([]byte, saltBytes)
-	if _, err := crand.Read(salt); err != nil {
+	return d.save(position)
+}
+
+// Renew is Save under the next leaf: once the leaves before are punctured (see Outdated), no earlier snapshot can be read any more, in whatever copy. Do
+// it after somebody was forgotten. Each call takes another leaf, also after one that failed.
+func (d *Directory) Renew(position escrow.TreeSize) error {
+	d.saving.Lock()
+	defer d.saving.Unlock()
+	if d.leaf == math.MaxUint32 {
+		return escrow.Errorf("directory.Renew", escrow.Conflict, "all leaves for snapshots are used")
+	}
+	d.leaf++
+	return d.save(position)
+}
+
+// Outdated returns the leaves of earlier snapshots that are alive.
+func (d *Directory) Outdated(alive func(keytree.Ref) bool) []keytree.Ref {
+	d.saving.Lock()
+	defer d.saving.Unlock()
+	var refs []keytree.Ref
+	for leaf := range d.leaf {
+		if ref := d.keys.Ref(keytree.KindRecord, leaf); alive(ref) {
+			refs = append(refs, ref)
+		}
+	}
+	return refs
+}
+
+func (d *Directory) save(position escrow.TreeSize) error {
+	head := binary.BigEndian.AppendUint32([]byte(magic), d.leaf)
+	head = append(head, make([]byte, saltBytes)...)
+	if _, err := crand.Read(head[headBytes-saltBytes:]); err != nil {
 		return escrow.Errorf("directory.Save", escrow.Internal, "no randomness: %w", err)
 	}
-	com, body, err := committing.Seal(d.key[:], binding(salt), plain)
+	secret, err := d.secret(d.leaf)
 	if err != nil {
 		return err
 	}
-	sealed := make([]byte, 0, len(magic)+saltBytes+len(com)+len(body))
-	sealed = append(append(append(sealed, magic...), salt...), com[:]...)
+	defer clear(secret)
+	plain := d.encode(position)
+	defer clear(plain)
+	com, body, err := committing.Seal(secret, binding(head), plain)
+	if err != nil {
+		return err
+	}
+	sealed := append(append(make([]byte, 0, headBytes+len(com)+len(body)), head...), com[:]...)
 	if err := vfs.WriteFileAtomic(d.fsys, d.path, append(sealed, body...), 0o600); err != nil {
 		return escrow.Errorf("directory.Save", escrow.KindOf(err), "writing the snapshot: %w", err)
 	}
@@ -45,6 +82,16 @@ func (d *Directory) Save(position escrow.TreeSize) error {
 	defer d.mu.Unlock()
 	d.position = position
 	return nil
+}
+
+// secret returns what a snapshot under a leaf is sealed with: the directory's key and the share of the leaf.
+func (d *Directory) secret(leaf uint32) ([]byte, error) {
+	share, err := d.keys.Share(d.keys.Ref(keytree.KindRecord, leaf))
+	if err != nil {
+		return nil, escrow.Errorf("directory", escrow.KindOf(err), "the key of the snapshot: %w", err)
+	}
+	defer clear(share[:])
+	return append(append(make([]byte, 0, len(d.key)+len(share)), d.key[:]...), share[:]...), nil
 }
 
 func (d *Directory) encode(position escrow.TreeSize) []byte {
@@ -63,12 +110,17 @@ func (d *Directory) encode(position escrow.TreeSize) []byte {
 
 // restore fills an empty directory from a snapshot.
 func (d *Directory) restore(sealed []byte) error {
-	const head = len(magic) + saltBytes
-	if len(sealed) < head+32+committing.BodyOverhead || string(sealed[:len(magic)]) != magic {
+	if len(sealed) < headBytes+32+committing.BodyOverhead || string(sealed[:len(magic)]) != magic {
 		return malformed("it does not start as one, or ends too early")
 	}
-	salt := sealed[len(magic):head]
-	plain, err := committing.Open(d.key[:], binding(salt), committing.Commitment(sealed[head:]), sealed[head+32:])
+	head, rest := sealed[:headBytes], sealed[headBytes:]
+	d.leaf = binary.BigEndian.Uint32(head[len(magic):])
+	secret, err := d.secret(d.leaf)
+	if err != nil {
+		return err
+	}
+	defer clear(secret)
+	plain, err := committing.Open(secret, binding(head), committing.Commitment(rest), rest[32:])
 	if err != nil {
 		return escrow.Errorf("directory.Open", escrow.KindOf(err), "the snapshot: %w", err)
 	}
@@ -100,8 +152,8 @@ func (d *Directory) decode(b []byte) error {
 	return nil
 }
 
-func binding(salt []byte) committing.Binding {
-	return committing.Binding{Label: label, Salt: salt, Hash: sha256.Sum256([]byte(magic))}
+func binding(head []byte) committing.Binding {
+	return committing.Binding{Label: label, Salt: head[headBytes-saltBytes:], Hash: sha256.Sum256(append([]byte(label+"\x00"), head...))}
 }
 
 func malformed(text string) error {

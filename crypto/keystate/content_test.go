@@ -2,29 +2,51 @@ package keystate_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/binary"
-	"os"
-	"path"
-	"path/filepath"
 	"testing"
+	"time"
 
 	"escrow"
 	"escrow/crypto/committing"
 	"escrow/crypto/keystate"
 	"escrow/crypto/keytree"
+	"escrow/crypto/rootstore"
 	"escrow/internal/vfs"
 )
 
-// plant writes a key state with the given content, sealed by docs/format/keystate.md, at epoch 1 under a root of 32 times 0x77.
+// openHanded opens a state whose root store hands out 32 times 0x77.
+func openHanded(fsys vfs.FS) (*keystate.State, error) {
+	return keystate.Open(context.Background(), fsys, dir, keystate.Config{Roots: []rootstore.Store{handedStore{}}, Now: func() time.Time { return start }})
+}
+
+// handedStore has one root in epoch 9 and needs no key.
+type handedStore struct{}
+
+func (handedStore) Create(context.Context, uint64, escrow.TreeSize) error { return nil }
+func (handedStore) Wrap(_ context.Context, _ uint64, key, _ []byte) ([]byte, error) {
+	return key, nil
+}
+func (handedStore) Unwrap(_ context.Context, _ uint64, wrapped, _ []byte) ([]byte, error) {
+	return bytes.Clone(wrapped), nil
+}
+func (handedStore) Destroy(context.Context, uint64) error { return nil }
+func (handedStore) Evidence(context.Context) (rootstore.Evidence, error) {
+	return rootstore.Evidence{Newest: 9}, nil
+}
+
+// handedHeader is the header of version 5 in epoch 9.
+func handedHeader() []byte {
+	return append([]byte("ESKS\x02\x00\x00\x00\x00\x00\x00\x00\x05\x00\x00\x00\x00\x00\x00\x00\x09\x00\x01\x00\x20"), bytes.Repeat([]byte{0x77}, 32)...)
+}
+
+// plant writes a key state with the given content, sealed by docs/format/keystate.md.
 func plant(t testing.TB, content []byte) vfs.FS {
 	t.Helper()
-	header := []byte("ESKS\x01\x00\x00\x00\x00\x00\x00\x00\x01")
-	root := make([]byte, 8192)
-	binary.BigEndian.PutUint64(root[4096:], 1)
-	copy(root[4096+8:], bytes.Repeat([]byte{0x77}, 32))
-	bind := committing.Binding{Label: "escrow/keystate/v1", Hash: sha256.Sum256(append([]byte("escrow/keystate/v1\x00"), header...))}
-	com, body, err := committing.Seal(root[4096+8:4096+40], bind, content)
+	header := handedHeader()
+	bind := committing.Binding{Label: "escrow/keystate/v2", Hash: sha256.Sum256(append([]byte("escrow/keystate/v2\x00"), header...))}
+	com, body, err := committing.Seal(bytes.Repeat([]byte{0x77}, 32), bind, content)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -32,17 +54,37 @@ func plant(t testing.TB, content []byte) vfs.FS {
 	if err := fsys.MkdirAll(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	write(t, fsys, "root", root)
 	write(t, fsys, "state", bytes.Join([][]byte{header, com[:], body}, nil))
 	return fsys
 }
 
-// content is a well-formed content with the given trees behind a signing key.
-func content(signing string, count uint16, trees ...[]byte) []byte {
-	b := make([]byte, 4+8+8+4+32)
-	b = binary.BigEndian.AppendUint16(b, uint16(len(signing)))
-	b = binary.BigEndian.AppendUint16(append(b, signing...), count)
-	return append(b, bytes.Join(trees, nil)...)
+// parts are the pieces of a content.
+type parts struct {
+	numbers, signing, retired, generations, trees []byte
+}
+
+// whole returns the parts of a well-formed content: founding trees, a retention class, two roots retired, two generations of subjects.
+func whole() parts {
+	return parts{
+		numbers:     make([]byte, 8+8+4+1+32),
+		signing:     []byte("\x00\x03key"),
+		retired:     list(retiredRoot(3, 100), retiredRoot(8, 90)),
+		generations: []byte("\x00\x01\x00\x00\x00\x00" + "\x00\x02\x00\x00\x00\x00\x00\x00\x10\x00" + "\x00\x01\x00\x00\x00\x00"),
+		trees:       list(tree('E', 0), tree('H', 0), tree('I', 0), tree('M', 0), tree('R', 7), tree('S', 0), tree('S', 1), tree('X', 0)),
+	}
+}
+
+func (p parts) bytes() []byte {
+	return bytes.Join([][]byte{p.numbers, p.signing, p.retired, p.generations, p.trees}, nil)
+}
+
+// list is the number of the items and the items.
+func list(items ...[]byte) []byte {
+	return append(binary.BigEndian.AppendUint16(nil, uint16(len(items))), bytes.Join(items, nil)...)
+}
+
+func retiredRoot(epoch, at uint64) []byte {
+	return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, epoch), at)
 }
 
 // tree is an encoded tree with its name.
@@ -51,46 +93,102 @@ func tree(kind byte, number uint16) []byte {
 }
 
 func TestMalformedContentIsCorrupt(t *testing.T) {
-	if _, err := keystate.Open(plant(t, content("key", 2, tree('R', 1), tree('S', 0))), dir); err != nil {
+	if s, err := openHanded(plant(t, whole().bytes())); err != nil || len(s.Retired()) != 2 || s.Ref(keytree.KindSubject, 0x1000).Tree != 1 {
 		t.Fatalf("a well-formed content does not open: %v", err)
 	}
-	whole := content("key", 1, tree('S', 0))
+	terminated := parts{numbers: make([]byte, 53), signing: []byte{0, 0}, retired: list(), generations: bytes.Repeat([]byte("\x00\x01\x00\x00\x00\x00"), 3), trees: list()}
+	terminated.numbers[20] = 1
+	if s, err := openHanded(plant(t, terminated.bytes())); err != nil || !s.Terminated() {
+		t.Fatalf("a well-formed content without keys does not open: %v", err)
+	}
+	with := func(p parts, change func(*parts)) []byte {
+		change(&p)
+		return p.bytes()
+	}
+	all := whole().bytes()
 	tests := map[string][]byte{
-		"empty":                nil,
-		"a byte more":          append(bytes.Clone(whole), 0),
-		"a byte less":          whole[:len(whole)-1],
-		"no tree count":        whole[:4+8+8+4+32+2+3],
-		"signing key too long": content(string(make([]byte, keystate.MaxSigningKeyBytes+1)), 0),
-		"signing key beyond":   append(make([]byte, 56), 0xff, 0xff),
-		"a tree missing":       content("key", 2, tree('S', 0)),
-		"too many trees":       content("key", keystate.MaxTrees+1, tree('S', 0)),
-		"unknown kind":         content("key", 1, tree('Q', 0)),
-		"out of order":         content("key", 2, tree('S', 0), tree('R', 0)),
-		"twice the same":       content("key", 2, tree('S', 0), tree('S', 0)),
-		"malformed tree":       content("key", 1, []byte{'S', 0, 0, 0xff, 0xff, 0xff, 0xff}),
+		"empty":                  nil,
+		"a byte more":            append(bytes.Clone(all), 0),
+		"terminated twice":       with(terminated, func(p *parts) { p.numbers = bytes.Clone(p.numbers); p.numbers[20] = 2 }),
+		"terminated with secret": with(terminated, func(p *parts) { p.numbers = bytes.Clone(p.numbers); p.numbers[30] = 2 }),
+		"terminated with trees":  with(terminated, func(p *parts) { p.trees = whole().trees }),
+		"signing key too long":   with(whole(), func(p *parts) { p.signing = append([]byte{0x40, 1}, make([]byte, 0x4001)...) }),
+		"retired out of order":   with(whole(), func(p *parts) { p.retired = list(retiredRoot(8, 1), retiredRoot(3, 1)) }),
+		"retired twice":          with(whole(), func(p *parts) { p.retired = list(retiredRoot(3, 1), retiredRoot(3, 1)) }),
+		"retired epoch 0":        with(whole(), func(p *parts) { p.retired = list(retiredRoot(0, 1)) }),
+		"retired the present":    with(whole(), func(p *parts) { p.retired = list(retiredRoot(9, 1)) }),
+		"retired before time":    with(whole(), func(p *parts) { p.retired = list(retiredRoot(3, 1<<63)) }),
+		"too many retired":       with(whole(), func(p *parts) { p.retired = []byte{0xff, 0xff} }),
+		"no generation":          with(whole(), func(p *parts) { p.generations = []byte("\x00\x00\x00\x01\x00\x00\x00\x00\x00\x01\x00\x00\x00\x00") }),
+		"first generation later": with(whole(), func(p *parts) { p.generations = bytes.Repeat([]byte("\x00\x01\x00\x00\x00\x01"), 3) }),
+		"generations out of order": with(whole(), func(p *parts) {
+			p.generations = []byte("\x00\x01\x00\x00\x00\x00" + "\x00\x03\x00\x00\x00\x00\x00\x00\x10\x00\x00\x00\x0f\xff" + "\x00\x01\x00\x00\x00\x00")
+			p.trees = list(tree('E', 0), tree('H', 0), tree('I', 0), tree('M', 0), tree('S', 0), tree('S', 1), tree('S', 2), tree('X', 0))
+		}),
+		"generation without tree": with(whole(), func(p *parts) {
+			p.trees = list(tree('E', 0), tree('H', 0), tree('I', 0), tree('M', 0), tree('S', 0), tree('X', 0))
+		}),
+		"generation of no number": with(whole(), func(p *parts) {
+			p.trees = list(tree('E', 0), tree('H', 0), tree('I', 0), tree('M', 0), tree('S', 0), tree('S', 2), tree('X', 0))
+		}),
+		"tree without generation": with(whole(), func(p *parts) {
+			p.trees = list(tree('E', 0), tree('H', 0), tree('H', 1), tree('I', 0), tree('M', 0), tree('S', 0), tree('S', 1), tree('X', 0))
+		}),
+		"a founding tree missing": with(whole(), func(p *parts) {
+			p.trees = list(tree('E', 0), tree('I', 0), tree('M', 0), tree('S', 0), tree('S', 1), tree('X', 0))
+		}),
+		"too many trees":     with(whole(), func(p *parts) { p.trees = append([]byte{0xff, 0xff}, p.trees[2:]...) }),
+		"unknown kind":       with(whole(), func(p *parts) { p.trees = list(tree('E', 0), tree('Q', 0)) }),
+		"trees out of order": with(whole(), func(p *parts) { p.trees = list(tree('H', 0), tree('E', 0)) }),
+		"twice the same":     with(whole(), func(p *parts) { p.trees = list(tree('E', 0), tree('E', 0)) }),
+		"malformed tree":     with(whole(), func(p *parts) { p.trees = []byte{0, 1, 'E', 0, 0, 0xff, 0xff, 0xff, 0xff} }),
 	}
 	for name, b := range tests {
-		_, err := keystate.Open(plant(t, b), dir)
+		_, err := openHanded(plant(t, b))
+		wantKind(t, name, err, escrow.Corrupt)
+	}
+	for n := range all {
+		if _, err := openHanded(plant(t, all[:n])); err == nil || escrow.KindOf(err) != escrow.Corrupt {
+			t.Fatalf("a content cut to %d bytes: %v, want kind corrupt", n, err)
+		}
+	}
+}
+
+func TestMalformedHeaderIsCorrupt(t *testing.T) {
+	fsys := plant(t, whole().bytes())
+	state := read(t, fsys, "state")
+	set := func(at int, to ...byte) []byte {
+		b := bytes.Clone(state)
+		copy(b[at:], to)
+		return b
+	}
+	tests := map[string][]byte{
+		"empty":             nil,
+		"magic":             set(0, 'x'),
+		"another version":   set(4, 1),
+		"change 0":          set(12, 0),
+		"epoch 0":           set(20, 0),
+		"neither kek":       set(21, 2),
+		"no root store":     set(22, 0),
+		"four root stores":  set(22, 4),
+		"a wrap too long":   set(23, 0x20),
+		"a wrap beyond":     set(23, 0x0f, 0xff),
+		"a wrap missing":    state[:24],
+		"nothing behind it": state[:23+2+32+32+27],
+	}
+	for name, b := range tests {
+		write(t, fsys, "state", b)
+		_, err := openHanded(fsys)
 		wantKind(t, name, err, escrow.Corrupt)
 	}
 }
 
-func TestEpochZeroIsNoEpoch(t *testing.T) {
-	fsys := vfs.NewMem()
-	create(t, fsys)
-	state := read(t, fsys, "state")
-	clear(state[5:13])
-	write(t, fsys, "state", state)
-	_, err := keystate.Open(fsys, dir)
-	wantKind(t, "epoch 0, whose slot is zeros", err, escrow.Corrupt)
-}
-
 func FuzzOpenContent(f *testing.F) {
-	f.Add(content("key", 1, tree('S', 0)))
-	f.Add(content("", 0))
+	f.Add(whole().bytes())
+	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		fsys := plant(t, b)
-		s, err := keystate.Open(fsys, dir)
+		s, err := openHanded(fsys)
 		if err != nil {
 			if escrow.KindOf(err) != escrow.Corrupt {
 				t.Errorf("error %v, want kind corrupt", err)
@@ -98,47 +196,21 @@ func FuzzOpenContent(f *testing.F) {
 			return
 		}
 		update(t, s, func(tx *keystate.Tx) {})
-		if got, want := len(read(t, fsys, "state")), 13+32+len(b)+28; got != want {
-			t.Errorf("a content of %d bytes was written back as %d", len(b), got-13-32-28)
+		if got, want := len(read(t, fsys, "state")), len(handedHeader())+32+len(b)+28; got != want {
+			t.Errorf("a content of %d bytes was written back as %d more", len(b), got-want)
 		}
 	})
 }
 
 func FuzzOpenState(f *testing.F) {
-	fsys := vfs.NewMem()
-	create(f, fsys)
+	fsys := plant(f, whole().bytes())
 	state := read(f, fsys, "state")
 	f.Add(state)
-	f.Add(state[:40])
+	f.Add(state[:70])
 	f.Fuzz(func(t *testing.T, b []byte) {
-		changed := fsys.Clone()
-		write(t, changed, "state", b)
-		if _, err := keystate.Open(changed, dir); err == nil && !bytes.Equal(b, state) {
+		write(t, fsys, "state", b)
+		if _, err := openHanded(fsys); err == nil && !bytes.Equal(b, state) {
 			t.Error("another state opened")
 		}
 	})
-}
-
-// TestGoldenState opens a state written by the first version, at epoch 3, with subject 7 and message 9 erased.
-func TestGoldenState(t *testing.T) {
-	fsys := vfs.NewMem()
-	if err := fsys.MkdirAll(dir, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range []string{"state", "root"} {
-		b, err := os.ReadFile(filepath.Join("testdata", "v1", name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		write(t, fsys, path.Base(name), b)
-	}
-	s := reopen(t, fsys)
-	gone := []keytree.Ref{subject(7), {Kind: keytree.KindMessage, Leaf: 9}}
-	for _, ref := range gone {
-		_, err := s.Share(ref)
-		wantKind(t, "golden", err, escrow.Erased)
-	}
-	if s.Epoch() != 3 || s.Applied() != 10 || s.Signed() != 12 || s.IndexLeaves() != 4 || !s.Alive(keytree.Ref{Kind: keytree.KindRetention, Tree: 2}) {
-		t.Errorf("golden state: epoch %d, applied %d, signed %d, index leaves %d", s.Epoch(), s.Applied(), s.Signed(), s.IndexLeaves())
-	}
 }

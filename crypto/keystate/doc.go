@@ -1,18 +1,26 @@
 // Package keystate keeps the key trees of one tenant in a file that forgets.
 //
-// A directory holds two files. `state` is the whole key state, encrypted under a root key made for this one version of it, an epoch. `root` holds that
-// root key in one of two fixed slots, the one the epoch's parity names; the other slot is zeros. To change the state is to
+// The file `state` is the whole key state, encrypted under 32 fresh random bytes at every change. Those are wrapped by one or more root stores, each
+// under its root of the present epoch, and by the tenant's own key, if there is one:
 //
-//  1. write a fresh root into the idle slot, in place, and sync it;
-//  2. write the new state under it beside the old, sync, rename over the old, sync the directory: from here on the change is made;
-//  3. overwrite the old root with zeros, in place, and sync.
+//	KEK( root of the epoch ( 32 bytes ))          once for each root store; each alone opens the state
 //
-// So every copy of `state` made before, in a backup, a snapshot or an unused block of the disk, is ciphertext under a key that no longer exists, and
-// what was punctured since cannot come back out of it. No file is ever trusted to be deleted. Power lost at any point leaves a state that opens as the
-// old or as the new one; Open finishes what was interrupted.
+// A change that takes keys away, or adds trees whose loss must be noticed, begins an epoch: a fresh root in every store. The root before is retired, and
+// destroyed by DestroyRoots once somebody decides that no earlier copy of the state may be needed any more. From then on every copy of `state` made
+// before, in a backup, a snapshot or an unused block of the disk, is ciphertext under a key that no longer exists, and what was punctured since
+// cannot come back out of it. No file is ever trusted to be deleted (package rootstore says why).
 //
-// Whoever restores both files from before a change undoes it: that is why the position up to which the ledger's erasures are applied is in the
-// state (Applied), and a service opens only after it has applied the rest. Only one process may have the directory open; the caller sees to it.
+// A change goes through these steps:
 //
-// docs/format/keystate.md gives the bytes.
+//  1. make the root of the epoch in every store, if it is a new one;
+//  2. draw 32 bytes, wrap them, seal the new state under them;
+//  3. write it beside the old, sync, read it back and compare, rename it over the old, sync the directory: from here on the change is made.
+//
+// So a change needs every root store, and opening needs any one. Power lost at any point leaves a state that opens as the old or as the new one.
+//
+// The stores remember the newest epoch. A state under an older one is a copy brought back (Stale): it opens, while its root lives, but it can only be
+// changed together with the keys of the index files (RenewIndexTree), because what it knows of them is out of date. A crash between steps 1 and 3
+// looks the same, and costs a new index.
+//
+// The caller sees to it that only one process has the directory open. docs/format/keystate.md gives the bytes.
 package keystate

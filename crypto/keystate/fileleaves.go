@@ -23,14 +23,14 @@ func (s *State) FileLeaves() *FileLeaves { return &FileLeaves{state: s} }
 
 // IndexShare returns the share of a leaf, or an error of kind Erased once it was punctured.
 func (l *FileLeaves) IndexShare(leaf uint32) (keytree.Share, error) {
-	return l.state.Share(keytree.Ref{Kind: keytree.KindIndexFile, Leaf: leaf})
+	return l.state.Share(l.state.Ref(keytree.KindIndexFile, leaf))
 }
 
 // NextIndexLeaf returns a leaf that was never given out and never will be again, also after a crash. Errors are those of Update.
 func (l *FileLeaves) NextIndexLeaf() (uint32, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.next == l.end {
+	if l.next == l.end || !l.state.Alive(l.state.Ref(keytree.KindIndexFile, l.next)) { // the tree they were reserved in may be gone
 		var first uint32
 		err := l.state.Update(func(tx *Tx) (err error) {
 			first, err = tx.ReserveIndexLeaves(fileLeafBlock)

@@ -2,85 +2,19 @@ package keystate_test
 
 import (
 	"bytes"
-	"crypto/rand"
 	"errors"
 	"fmt"
+	"math"
 	"path"
 	"sync"
 	"testing"
+	"time"
 
 	"escrow"
 	"escrow/crypto/keystate"
 	"escrow/crypto/keytree"
 	"escrow/internal/vfs"
 )
-
-const dir = "tenants/acme/keys"
-
-func subject(leaf uint32) keytree.Ref {
-	return keytree.Ref{Kind: keytree.KindSubject, Leaf: leaf}
-}
-
-func create(t testing.TB, fsys vfs.FS) *keystate.State {
-	t.Helper()
-	s, err := keystate.Create(fsys, dir, rand.Reader, []byte("signing keyset"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s
-}
-
-func reopen(t testing.TB, fsys vfs.FS) *keystate.State {
-	t.Helper()
-	s, err := keystate.Open(fsys, dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s
-}
-
-func update(t testing.TB, s *keystate.State, fn func(*keystate.Tx)) {
-	t.Helper()
-	if err := s.Update(func(tx *keystate.Tx) error { fn(tx); return nil }); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func puncture(leaf uint32) func(*keystate.Tx) {
-	return func(tx *keystate.Tx) { tx.Puncture(subject(leaf)) }
-}
-
-func wantKind(t testing.TB, what string, err error, kind escrow.Kind) {
-	t.Helper()
-	if err == nil || escrow.KindOf(err) != kind {
-		t.Errorf("%s: error %v, want kind %v", what, err, kind)
-	}
-}
-
-func mustShare(t testing.TB, s *keystate.State, ref keytree.Ref) keytree.Share {
-	t.Helper()
-	share, err := s.Share(ref)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return share
-}
-
-func read(t testing.TB, fsys vfs.FS, name string) []byte {
-	t.Helper()
-	b, err := vfs.ReadFile(fsys, path.Join(dir, name), 1<<20)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
-}
-
-func write(t testing.TB, fsys vfs.FS, name string, b []byte) {
-	t.Helper()
-	if err := vfs.WriteFileAtomic(fsys, path.Join(dir, name), b, 0o600); err != nil {
-		t.Fatal(err)
-	}
-}
 
 func TestStateSurvivesReopening(t *testing.T) {
 	fsys := vfs.NewMem()
@@ -111,8 +45,8 @@ func TestStateSurvivesReopening(t *testing.T) {
 	if mustShare(t, s, subject(1)) == mustShare(t, s, keytree.Ref{Kind: keytree.KindHold, Leaf: 1}) {
 		t.Error("two trees give one share")
 	}
-	if back.Applied() != 30 || back.Signed() != 40 || back.IndexLeaves() != 5 || back.Epoch() != 2 || back.Generation() != 0 {
-		t.Errorf("numbers after reopening: %d %d %d %d %d", back.Applied(), back.Signed(), back.IndexLeaves(), back.Epoch(), back.Generation())
+	if back.Applied() != 30 || back.Signed() != 40 || back.IndexLeaves() != 5 || back.Epoch() != 2 || back.Version() != 2 || back.Trees() != 7 {
+		t.Errorf("numbers after reopening: %d %d %d %d %d %d", back.Applied(), back.Signed(), back.IndexLeaves(), back.Epoch(), back.Version(), back.Trees())
 	}
 	if !bytes.Equal(back.SigningKey(), []byte("signing keyset")) {
 		t.Error("the signing keyset differs after reopening")
@@ -151,7 +85,7 @@ func TestFailedUpdateChangesNothing(t *testing.T) {
 	fsys := vfs.NewMem()
 	s := create(t, fsys)
 	update(t, s, func(tx *keystate.Tx) { tx.SetApplied(10); tx.SetSigned(10) })
-	files := [][]byte{read(t, fsys, "state"), read(t, fsys, "root")}
+	file, digest := read(t, fsys, "state"), s.Digest()
 	tests := map[string]struct {
 		kind escrow.Kind
 		fn   func(*keystate.Tx) error
@@ -159,6 +93,10 @@ func TestFailedUpdateChangesNothing(t *testing.T) {
 		"its function fails": {escrow.Held, func(*keystate.Tx) error { return escrow.Errorf("test", escrow.Held, "no") }},
 		"unknown tree":       {escrow.NotFound, func(tx *keystate.Tx) error { tx.Puncture(keytree.Ref{Kind: keytree.KindRetention}); return nil }},
 		"unknown kind":       {escrow.Invalid, func(tx *keystate.Tx) error { tx.AddTree('Q', 0); return nil }},
+		"a second hold tree": {escrow.Invalid, func(tx *keystate.Tx) error { tx.AddTree(keytree.KindHold, 1); return nil }},
+		"range of no tree":   {escrow.NotFound, func(tx *keystate.Tx) error { tx.PunctureRange(keytree.KindRetention, 9, 0, 1); return nil }},
+		"generation back":    {escrow.Conflict, func(tx *keystate.Tx) error { tx.StartGeneration(keytree.KindSubject, 0); return nil }},
+		"generation of days": {escrow.Invalid, func(tx *keystate.Tx) error { tx.StartGeneration(keytree.KindIngestDay, 5); return nil }},
 		"applied goes back":  {escrow.Conflict, func(tx *keystate.Tx) error { tx.SetApplied(9); return nil }},
 		"signed goes back":   {escrow.Conflict, func(tx *keystate.Tx) error { tx.SetSigned(9); return nil }},
 		"all leaves given out": {escrow.Conflict, func(tx *keystate.Tx) error {
@@ -175,12 +113,12 @@ func TestFailedUpdateChangesNothing(t *testing.T) {
 			return test.fn(tx)
 		})
 		wantKind(t, name, err, test.kind)
-		if !s.Alive(subject(1)) || s.Epoch() != 2 || s.IndexLeaves() != 0 {
+		if !s.Alive(subject(1)) || s.Epoch() != 1 || s.Version() != 2 || s.IndexLeaves() != 0 {
 			t.Errorf("%s: the state changed", name)
 		}
 	}
-	if !bytes.Equal(files[0], read(t, fsys, "state")) || !bytes.Equal(files[1], read(t, fsys, "root")) {
-		t.Error("the files changed")
+	if !bytes.Equal(file, read(t, fsys, "state")) || s.Digest() != digest {
+		t.Error("the file changed")
 	}
 }
 
@@ -193,33 +131,48 @@ func TestTreesAreBounded(t *testing.T) {
 		return nil
 	})
 	wantKind(t, "too many trees", err, escrow.Invalid)
-	_, err = keystate.Create(vfs.NewMem(), dir, rand.Reader, make([]byte, keystate.MaxSigningKeyBytes+1))
+	r := newRig(t, vfs.NewMem(), 1)
+	_, err = keystate.Create(t.Context(), r.fsys, dir, r.config(), make([]byte, keystate.MaxSigningKeyBytes+1))
 	wantKind(t, "long signing keyset", err, escrow.Invalid)
 }
 
+func TestConfigIsChecked(t *testing.T) {
+	for name, r := range map[string]*rig{"no root store": newRig(t, vfs.NewMem(), 0), "too many": newRig(t, vfs.NewMem(), keystate.MaxStores+1)} {
+		_, err := keystate.Create(t.Context(), r.fsys, dir, r.config(), nil)
+		wantKind(t, name, err, escrow.Invalid)
+		_, err = r.open()
+		wantKind(t, name, err, escrow.Invalid)
+	}
+	r := newRig(t, vfs.NewMem(), 1)
+	cfg := r.config()
+	cfg.Now = nil
+	_, err := keystate.Create(t.Context(), r.fsys, dir, cfg, nil)
+	wantKind(t, "no clock", err, escrow.Invalid)
+}
+
 func TestCreateDoesNotDestroy(t *testing.T) {
-	fsys := vfs.NewMem()
-	_, err := keystate.Open(fsys, dir)
+	r := newRig(t, vfs.NewMem(), 1)
+	_, err := r.open()
 	wantKind(t, "nothing there", err, escrow.NotFound)
-	s := create(t, fsys)
-	_, err = keystate.Create(fsys, dir, rand.Reader, nil)
+	s := r.create(t)
+	_, err = keystate.Create(t.Context(), r.fsys, dir, r.config(), nil)
 	wantKind(t, "twice", err, escrow.Conflict)
 	update(t, s, puncture(1))
-	state := read(t, fsys, "state")
-	if err := fsys.Remove(path.Join(dir, "state")); err != nil {
+	state := read(t, r.fsys, "state")
+	if err := r.fsys.Remove(path.Join(dir, "state")); err != nil {
 		t.Fatal(err)
 	}
-	_, err = keystate.Create(fsys, dir, rand.Reader, nil)
-	wantKind(t, "the state is missing, its root is there", err, escrow.Conflict)
-	write(t, fsys, "state", state)
-	if back := reopen(t, fsys); mustShare(t, back, subject(2)) != mustShare(t, s, subject(2)) {
+	_, err = keystate.Create(t.Context(), r.fsys, dir, r.config(), nil)
+	wantKind(t, "the state is missing, its roots are there", err, escrow.Conflict)
+	write(t, r.fsys, "state", state)
+	if back := r.reopen(t); mustShare(t, back, subject(2)) != mustShare(t, s, subject(2)) {
 		t.Error("the state does not come back with its file")
 	}
-	if err := fsys.Remove(path.Join(dir, "root")); err != nil {
+	if err := r.fsys.Remove(rootsDir + "/0"); err != nil {
 		t.Fatal(err)
 	}
-	_, err = keystate.Open(fsys, dir)
-	wantKind(t, "the root is missing", err, escrow.Corrupt)
+	_, err = r.open()
+	wantKind(t, "the roots are missing", err, escrow.Corrupt)
 }
 
 func TestClose(t *testing.T) {
@@ -243,13 +196,13 @@ func TestReadersSeeTheOldStateUntilTheNewOneIsDurable(t *testing.T) {
 	s := create(t, fsys)
 	var seen []string
 	fsys.After(func(op vfs.Op) {
-		if op.Changes() {
+		if op.Changes() && path.Dir(op.Name) != rootsDir {
 			seen = append(seen, fmt.Sprintf("%s %s %v", op.Kind, path.Base(op.Name), s.Alive(subject(1))))
 		}
 	})
 	update(t, s, puncture(1))
-	want := []string{"create root true", "write root true", "sync root true", "create state.tmp true", "write state.tmp true", "sync state.tmp true",
-		"rename state.tmp true", "syncdir keys true", "create root false", "write root false", "sync root false"}
+	want := []string{"create state.tmp true", "write state.tmp true", "sync state.tmp true",
+		"create state.tmp true", "write state.tmp true", "truncate state.tmp true", "sync state.tmp true", "rename state.tmp true", "syncdir keys true"}
 	if fmt.Sprint(seen) != fmt.Sprint(want) {
 		t.Errorf("operations, and whether the key was alive:\n got %q\nwant %q", seen, want)
 	}
@@ -282,4 +235,141 @@ func TestStateIsSafeForConcurrentUse(t *testing.T) {
 	if s.Epoch() != 61 {
 		t.Errorf("epoch %d after 60 updates", s.Epoch())
 	}
+}
+
+func TestEpochs(t *testing.T) {
+	r := newRig(t, vfs.NewMem(), 2)
+	s := r.create(t)
+	day := keytree.Ref{Kind: keytree.KindRetention, Tree: 3, Leaf: 20_000}
+	tests := []struct {
+		name  string
+		epoch uint64 // by which the epoch grows
+		fn    func(*keystate.Tx)
+	}{
+		{"nothing", 0, func(tx *keystate.Tx) {}},
+		{"numbers", 0, func(tx *keystate.Tx) { tx.SetApplied(1); tx.SetSigned(1); _, _ = tx.ReserveIndexLeaves(3) }},
+		{"puncture", 1, puncture(1)},
+		{"puncture again", 0, puncture(1)},
+		{"add a tree", 1, func(tx *keystate.Tx) { tx.AddTree(keytree.KindRetention, 3) }},
+		{"add it again", 0, func(tx *keystate.Tx) { tx.AddTree(keytree.KindRetention, 3) }},
+		{"puncture a range", 1, func(tx *keystate.Tx) { tx.PunctureRange(keytree.KindRetention, 3, 0, day.Leaf) }},
+		{"puncture it again", 0, func(tx *keystate.Tx) { tx.PunctureRange(keytree.KindRetention, 3, 5, day.Leaf); tx.Puncture(day) }},
+		{"generation", 1, func(tx *keystate.Tx) { tx.StartGeneration(keytree.KindSubject, 1000) }},
+		{"renew the index", 1, func(tx *keystate.Tx) { tx.RenewIndexTree() }},
+		{"rotate", 1, func(tx *keystate.Tx) { tx.Rotate() }},
+		{"terminate", 1, func(tx *keystate.Tx) { tx.DropAll() }},
+		{"terminate again", 1, func(tx *keystate.Tx) { tx.DropAll() }},
+	}
+	epoch, version := uint64(1), uint64(1)
+	for _, test := range tests {
+		r.now = r.now.Add(time.Hour)
+		file := read(t, r.fsys, "state")
+		update(t, s, test.fn)
+		epoch, version = epoch+test.epoch, version+1
+		if s.Epoch() != epoch || s.Version() != version || bytes.Equal(file, read(t, r.fsys, "state")) {
+			t.Errorf("%s: epoch %d, version %d; want %d and %d", test.name, s.Epoch(), s.Version(), epoch, version)
+		}
+		if n := len(s.Retired()); uint64(n) != epoch-1 {
+			t.Errorf("%s: %d retired roots in epoch %d", test.name, n, epoch)
+		}
+		back := r.reopen(t)
+		if back.Epoch() != epoch || back.Version() != version || back.Digest() != s.Digest() || fmt.Sprint(back.Retired()) != fmt.Sprint(s.Retired()) || back.Stale() {
+			t.Errorf("%s: after reopening epoch %d, version %d, retired %v", test.name, back.Epoch(), back.Version(), back.Retired())
+		}
+	}
+	if retired := s.Retired(); retired[0] != (keystate.Retired{Epoch: 1, At: start.Add(3 * time.Hour).Truncate(time.Second)}) {
+		t.Errorf("the first root was retired %v", retired[0])
+	}
+}
+
+func TestGenerations(t *testing.T) {
+	r := newRig(t, vfs.NewMem(), 1)
+	s := r.create(t)
+	old := mustShare(t, s, s.Ref(keytree.KindSubject, 1000))
+	update(t, s, func(tx *keystate.Tx) {
+		tx.StartGeneration(keytree.KindSubject, 1000)
+		tx.StartGeneration(keytree.KindMessage, 5)
+	})
+	update(t, s, func(tx *keystate.Tx) { tx.StartGeneration(keytree.KindSubject, 3000) })
+	for _, s := range []*keystate.State{s, r.reopen(t)} {
+		for leaf, tree := range map[uint32]uint16{0: 0, 999: 0, 1000: 1, 2999: 1, 3000: 2, math.MaxUint32: 2} {
+			if ref := s.Ref(keytree.KindSubject, leaf); ref != (keytree.Ref{Kind: keytree.KindSubject, Tree: tree, Leaf: leaf}) {
+				t.Errorf("subject %d is %v, want tree %d", leaf, ref, tree)
+			}
+		}
+		if ref := s.Ref(keytree.KindMessage, 5); ref.Tree != 1 || s.Ref(keytree.KindMessage, 4).Tree != 0 || s.Ref(keytree.KindHold, 7).Tree != 0 {
+			t.Errorf("message 5 is %v", ref)
+		}
+		if mustShare(t, s, s.Ref(keytree.KindSubject, 1000)) == old || s.Trees() != 9 {
+			t.Errorf("generations share keys, or there are %d trees", s.Trees())
+		}
+	}
+}
+
+func TestRenewIndexTree(t *testing.T) {
+	r := newRig(t, vfs.NewMem(), 1)
+	s := r.create(t)
+	leaves := s.FileLeaves()
+	one, err := leaves.NextIndexLeaf()
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, err := leaves.IndexShare(one)
+	if err != nil {
+		t.Fatal(err)
+	}
+	update(t, s, func(tx *keystate.Tx) { tx.RenewIndexTree() })
+	_, err = leaves.IndexShare(one)
+	wantKind(t, "a file of before", err, escrow.Erased)
+	two, err := leaves.NextIndexLeaf()
+	if err != nil || two <= one {
+		t.Errorf("after %d comes %d, %v", one, two, err)
+	}
+	if share, err := leaves.IndexShare(two); err != nil || share == before {
+		t.Errorf("the key of a new file: %v", err)
+	}
+	if s.Trees() != 7 {
+		t.Errorf("%d trees", s.Trees())
+	}
+}
+
+func TestDropAll(t *testing.T) {
+	r := newRig(t, vfs.NewMem(), 1)
+	s := r.create(t)
+	update(t, s, func(tx *keystate.Tx) { tx.AddTree(keytree.KindRetention, 1); tx.Puncture(subject(3)) })
+	update(t, s, func(tx *keystate.Tx) { tx.Puncture(subject(4)); tx.DropAll(); tx.SetApplied(9) })
+	for _, s := range []*keystate.State{s, r.reopen(t)} {
+		_, err := s.Share(subject(1))
+		wantKind(t, "a key after DropAll", err, escrow.Erased)
+		if !s.Terminated() || s.Trees() != 0 || s.Alive(subject(1)) || s.Secret("directory") != [32]byte{} || string(s.SigningKey()) != "signing keyset" || s.Applied() != 9 {
+			t.Error("something is left, or the signing key is not")
+		}
+		wantKind(t, "another tree", s.Update(func(tx *keystate.Tx) error { tx.AddTree(keytree.KindRetention, 2); return nil }), escrow.Conflict)
+		wantKind(t, "another generation", s.Update(func(tx *keystate.Tx) error { tx.StartGeneration(keytree.KindSubject, 2); return nil }), escrow.Conflict)
+		_, err = s.FileLeaves().NextIndexLeaf()
+		wantKind(t, "another index file", err, escrow.Conflict)
+	}
+	epoch := s.Epoch()
+	update(t, s, func(tx *keystate.Tx) {
+		if tx.Puncture(subject(5), keytree.Ref{Kind: keytree.KindRetention, Tree: 77}) != 0 || tx.PunctureRange(keytree.KindHold, 0, 0, 9) != 0 {
+			t.Error("something was left to puncture")
+		}
+		tx.RenewIndexTree()
+	})
+	if s.Epoch() != epoch {
+		t.Error("there is nothing to begin an epoch for")
+	}
+}
+
+func TestExport(t *testing.T) {
+	r := newRig(t, vfs.NewMem(), 1)
+	s := r.create(t)
+	update(t, s, puncture(1))
+	b, err := s.Export()
+	if err != nil || !bytes.Equal(b, read(t, r.fsys, "state")) {
+		t.Errorf("Export gives something else than the file, or error %v", err)
+	}
+	write(t, r.fsys, "state", append(b, 0))
+	_, err = s.Export()
+	wantKind(t, "a file that is not ours", err, escrow.Unavailable)
 }

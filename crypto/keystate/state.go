@@ -1,61 +1,121 @@
 package keystate
 
 import (
+	"cmp"
+	"context"
 	"crypto/hmac"
 	crand "crypto/rand"
 	"crypto/sha256"
+	"errors"
 	"io"
 	"slices"
 	"sync"
+	"time"
 
 	"escrow"
 	"escrow/crypto/keytree"
+	"escrow/crypto/rootstore"
 	"escrow/internal/vfs"
 )
+
+// KEK is a key of the tenant, which may be in the customer's hand; a tink.AEAD is one.
+type KEK interface {
+	Encrypt(plain, aad []byte) ([]byte, error)
+	Decrypt(sealed, aad []byte) ([]byte, error)
+}
+
+// Config says what opens a key state.
+type Config struct {
+	Roots []rootstore.Store // 1 to MaxStores; any one opens, all are needed for a change
+	KEK   KEK               // nil: none
+	Rand  io.Reader         // nil: crypto/rand
+	Now   func() time.Time
+}
+
+func (cfg Config) check() error {
+	if n := len(cfg.Roots); n < 1 || n > MaxStores || cfg.Now == nil {
+		return escrow.Errorf("keystate", escrow.Invalid, "a key state needs a clock and 1 to %d root stores, here are %d", MaxStores, n)
+	}
+	return nil
+}
 
 // State is an open key state, held in memory. All methods are safe for concurrent use.
 type State struct {
 	store store
 
 	updating sync.Mutex // one Update at a time; readers go on
-	unsure   bool       // an Update failed half-way: the disk has the old state or the new. Guarded by updating
+	unsure   bool       // a write failed half-way: the disk has the old state or the new. Guarded by updating
+	begun    uint64     // an epoch for which roots may have been made, and under which nothing was written yet. Guarded by updating
 
-	mu sync.RWMutex
-	c  *content // nil after Close
+	mu     sync.RWMutex
+	c      *content // nil after Close
+	digest [32]byte
+	known  survey // what the root stores were last known to remember
+	stale  bool
 }
 
-// Create makes the key state of a new tenant in dir, which it creates, with a tree of every kind but retention classes. It draws all keys from rand and
-// keeps signingKeyset, a serialised keyset of at most MaxSigningKeyBytes, for SigningKey. Durable on return. Kind Conflict if there is a state in dir.
-func Create(fsys vfs.FS, dir string, rand io.Reader, signingKeyset []byte) (*State, error) {
+// Create makes the key state of a new tenant in dir, which it creates, with a tree of every kind but retention classes. It keeps signingKeyset, a
+// serialised keyset of at most MaxSigningKeyBytes, for SigningKey. Durable on return. Kind Conflict if there is a state in dir, or if the root stores have
+// served one that is missing.
+func Create(ctx context.Context, fsys vfs.FS, dir string, cfg Config, signingKeyset []byte) (*State, error) {
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
 	if len(signingKeyset) > MaxSigningKeyBytes {
 		return nil, escrow.Errorf("keystate.Create", escrow.Invalid, "a signing keyset of %d bytes exceeds %d", len(signingKeyset), MaxSigningKeyBytes)
 	}
-	s := &State{store: store{fsys: fsys, dir: dir, rand: rand}}
+	s := newState(fsys, dir, cfg)
 	if err := s.store.create(); err != nil {
 		return nil, err
 	}
-	c, err := newContent(rand, signingKeyset)
+	known, err := s.store.survey(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if err := s.store.put(c); err != nil {
+	if known.newest > 1 { // 1 is what a Create that was interrupted leaves
+		return nil, escrow.Errorf("keystate.Create", escrow.Conflict,
+			"the root stores have made roots up to epoch %d for a key state that is missing: restore the file state, or use stores of their own", known.newest)
+	}
+	c, err := newContent(s.store.cfg.Rand, signingKeyset)
+	if err != nil {
 		return nil, err
 	}
-	s.c = c
+	if err := s.commit(ctx, c.next(), true); err != nil {
+		return nil, err
+	}
 	return s, nil
 }
 
-// Open reads the key state in dir and finishes a change that was interrupted. Kinds: NotFound if there is none; Corrupt if a file is malformed or the
-// root is missing; Forged if the state does not belong to the root, because it was changed or is an old copy; Unavailable if a file cannot be read.
-func Open(fsys vfs.FS, dir string) (*State, error) {
-	s := &State{store: store{fsys: fsys, dir: dir, rand: crand.Reader}}
-	c, err := s.store.load()
+func newState(fsys vfs.FS, dir string, cfg Config) *State {
+	if cfg.Rand == nil {
+		cfg.Rand = crand.Reader
+	}
+	return &State{store: store{fsys: fsys, dir: dir, cfg: cfg}}
+}
+
+// Open reads the key state in dir. Kinds: NotFound if there is none; Corrupt if the file is malformed or no store has its root; Forged if it does not
+// belong to its root; Erased if its root has been destroyed, because it is an old copy; Denied without the tenant's own key; Unavailable if the file or
+// the stores that could open it cannot be read.
+func Open(ctx context.Context, fsys vfs.FS, dir string, cfg Config) (*State, error) {
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
+	s := newState(fsys, dir, cfg)
+	c, digest, err := s.store.load(ctx)
 	if err != nil {
 		return nil, err
 	}
-	s.c = c
+	known, failure := s.store.survey(ctx)
+	if known.newest < c.epoch { // the store that opened it did not answer
+		return nil, escrow.Errorf("keystate.Open", escrow.Unavailable, "no root store says whether this key state is the newest: %w",
+			cmp.Or(failure, errNoMemory))
+	}
+	s.c, s.digest, s.known, s.stale = c, digest, known, known.newest > c.epoch
 	return s, nil
 }
+
+// errNoMemory is a store that has a root and forgot that it made it.
+var errNoMemory = errors.New("the newest epoch they remember is older")
 
 // Share derives the key a reference names. Kinds: Erased if it is punctured; NotFound if there is no such tree; Unavailable after Close.
 func (s *State) Share(ref keytree.Ref) (keytree.Share, error) {
@@ -65,7 +125,10 @@ func (s *State) Share(ref keytree.Ref) (keytree.Share, error) {
 		return keytree.Share{}, closed("keystate.Share")
 	}
 	tree := s.c.trees[treeID{kind: ref.Kind, number: ref.Tree}]
-	if tree == nil {
+	switch {
+	case s.c.terminated:
+		return keytree.Share{}, escrow.Errorf("keystate.Share", escrow.Erased, "all keys of this tenant have been destroyed")
+	case tree == nil:
 		return keytree.Share{}, noTree("keystate.Share", ref.Kind, ref.Tree)
 	}
 	return tree.Share(ref.Leaf)
@@ -82,50 +145,15 @@ func (s *State) Alive(ref keytree.Ref) bool {
 	return tree != nil && tree.Alive(ref.Leaf)
 }
 
-// Update changes the state by fn and makes it durable under a fresh root; on return without error the change is on the disk, in memory, and the root of
-// the state before is destroyed. Readers see the state before until then. If fn fails, nothing happens and its error is returned. After an error of
-// kind Unavailable the change may or may not have been made; the next Update first finds out, from the files. An fn that does nothing still changes
-// the root. fn must not call methods of s.
-func (s *State) Update(fn func(*Tx) error) error {
-	s.updating.Lock()
-	defer s.updating.Unlock()
-	if err := s.makeSure(); err != nil {
-		return err
+// Ref names the leaf of a kind, in the generation of trees that has it. A retention class is not a generation: references to a day are made with its
+// number.
+func (s *State) Ref(kind keytree.Kind, leaf uint32) keytree.Ref {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.c == nil {
+		return keytree.Ref{Kind: kind, Leaf: leaf}
 	}
-	before := s.content()
-	if before == nil {
-		return closed("keystate.Update")
-	}
-	tx := begin(before, s.store.rand)
-	if err := tx.run(fn); err != nil {
-		tx.c.wipe(before)
-		return err
-	}
-	s.unsure = true
-	if err := s.store.put(tx.c); err != nil {
-		tx.c.wipe(before)
-		return escrow.Errorf("keystate.Update", escrow.KindOf(err), "writing the key state: %w", err)
-	}
-	s.replace(tx.c)
-	if err := s.store.destroyOld(tx.c.epoch); err != nil {
-		return escrow.Errorf("keystate.Update", escrow.KindOf(err), "the change is made, but the root before is not destroyed: %w", err)
-	}
-	s.unsure = false
-	return nil
-}
-
-// makeSure reads the state back from the files if it is not known which one they hold.
-func (s *State) makeSure() error {
-	if !s.unsure || s.content() == nil {
-		return nil
-	}
-	c, err := s.store.load()
-	if err != nil {
-		return err
-	}
-	s.replace(c)
-	s.unsure = false
-	return nil
+	return s.c.ref(kind, leaf)
 }
 
 func (s *State) content() *content {
@@ -134,48 +162,84 @@ func (s *State) content() *content {
 	return s.c
 }
 
-// replace shows readers another content and wipes what was only in the one before.
-func (s *State) replace(c *content) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	before := s.c
-	s.c = c
-	if before != nil {
-		before.wipe(c)
-	}
-}
-
-// Applied returns the ledger position up to which erasure events have been applied to this state.
-func (s *State) Applied() escrow.TreeSize { return s.header().applied }
-
-// Signed returns the largest ledger size known to have been signed: a shorter ledger has been rolled back.
-func (s *State) Signed() escrow.TreeSize { return s.header().signed }
-
-// IndexLeaves returns how many leaves of the index file tree have been given out: the next is this one.
-func (s *State) IndexLeaves() uint32 { return s.header().indexLeaves }
-
-// Epoch returns the number of the state, which every Update increases.
-func (s *State) Epoch() uint64 { return s.header().epoch }
-
-// Generation returns the generation of the key trees.
-func (s *State) Generation() uint32 { return s.header().generation }
-
-// header returns the numbers of the current content; zeros after Close.
-func (s *State) header() (c content) {
+// view is what the current content says in numbers; zeros after Close.
+func (s *State) view() (c content) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if s.c != nil {
-		c.applied, c.signed, c.indexLeaves, c.epoch, c.generation = s.c.applied, s.c.signed, s.c.indexLeaves, s.c.epoch, s.c.generation
+		c = *s.c
+		clear(c.secret[:])
 	}
 	return c
 }
 
+// Applied returns the ledger position up to which erasure events have been applied to this state.
+func (s *State) Applied() escrow.TreeSize { return s.view().applied }
+
+// Signed returns the largest ledger size known to have been signed: a shorter ledger has been rolled back.
+func (s *State) Signed() escrow.TreeSize { return s.view().signed }
+
+// IndexLeaves returns how many leaves of index files have been given out: the next is this one.
+func (s *State) IndexLeaves() uint32 { return s.view().indexLeaves }
+
+// Version counts the changes of this state, from 1.
+func (s *State) Version() uint64 { return s.view().version }
+
+// Epoch returns the epoch of the root the state is under. It grows when keys are destroyed or trees added, not always by one.
+func (s *State) Epoch() uint64 { return s.view().epoch }
+
+// Trees returns the number of key trees, which never decreases but by DropAll: a state with fewer than were once committed is an older copy.
+func (s *State) Trees() int { return len(s.view().trees) }
+
+// Terminated reports whether DropAll has destroyed everything.
+func (s *State) Terminated() bool { return s.view().terminated }
+
+// Retired returns the roots that are no longer used and not yet destroyed, ascending by epoch.
+func (s *State) Retired() []Retired { return slices.Clone(s.view().retired) }
+
+// Digest returns the SHA-256 of the state file.
+func (s *State) Digest() [32]byte {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.digest
+}
+
+// Stale reports whether the root stores know a newer epoch than the state that was opened: an older copy was brought back, or a change was interrupted
+// before it was written. It ends with an Update that calls RenewIndexTree or DropAll; every other fails.
+func (s *State) Stale() bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.stale
+}
+
+// Required returns the number of records the ledger must have at least: it had them once.
+func (s *State) Required() escrow.TreeSize {
+	c := s.view()
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return max(c.applied, c.signed, s.known.size)
+}
+
+// Export returns the sealed state file, for a backup: it opens as long as the root of its epoch exists.
+func (s *State) Export() ([]byte, error) {
+	s.updating.Lock()
+	defer s.updating.Unlock()
+	b, err := vfs.ReadFile(s.store.fsys, s.store.statePath(), MaxStateBytes)
+	if err != nil {
+		return nil, escrow.Errorf("keystate.Export", escrow.KindOf(err), "reading the key state: %w", err)
+	}
+	if sha256.Sum256(b) != s.Digest() {
+		return nil, escrow.Errorf("keystate.Export", escrow.Unavailable, "the state file is not the one last written; a change of the keys failed, and the next makes sure")
+	}
+	return b, nil
+}
+
 // Secret returns a key for a purpose that is not erased with anybody, such as "directory": HKDF-Expand-SHA-256 (RFC 5869) of the tenant's secret with
-// info "escrow/secret/v1" ‖ 0x00 ‖ purpose. It stays the same as long as the tenant exists. After Close it is a key of nobody.
+// info "escrow/secret/v1" ‖ 0x00 ‖ purpose. It stays the same as long as the tenant exists. After Close and after DropAll it is zeros.
 func (s *State) Secret(purpose string) [32]byte {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	if s.c == nil {
+	if s.c == nil || s.c.terminated {
 		return [32]byte{}
 	}
 	mac := hmac.New(sha256.New, s.c.secret[:])

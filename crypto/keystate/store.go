@@ -1,6 +1,7 @@
 package keystate
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
@@ -15,124 +16,157 @@ import (
 )
 
 const (
-	magic       = "ESKS\x01" // the last byte is the version of the format
-	headerBytes = len(magic) + 8
-	label       = "escrow/keystate/v1"
-	rootBytes   = 32
-	slotBytes   = 8 + rootBytes // epoch and root
+	magic       = "ESKS\x02" // the last byte is the version of the format
+	fixedBytes  = len(magic) + 8 + 8 + 1 + 1
+	label       = "escrow/keystate/v2"
+	sealerBytes = 32
 )
 
-// store is the pair of files.
+// store is the state file and what opens it.
 type store struct {
 	fsys vfs.FS
 	dir  string
-	rand io.Reader
+	cfg  Config
 }
 
 func (s *store) statePath() string { return filepath.Join(s.dir, "state") }
-func (s *store) rootPath() string  { return filepath.Join(s.dir, "root") }
 
-// create makes the directory and a root file without roots. It refuses with kind Conflict if that could destroy a key state.
+// create makes the directory. It refuses with kind Conflict if there is a state in it.
 func (s *store) create() error {
-	if _, err := s.fsys.Stat(s.statePath()); !errors.Is(err, fs.ErrNotExist) {
-		if err != nil {
-			return unavailable("keystate.Create", err)
-		}
+	_, err := s.fsys.Stat(s.statePath())
+	switch {
+	case err == nil:
 		return escrow.Errorf("keystate.Create", escrow.Conflict, "there is a key state in this directory already")
-	}
-	for epoch := range uint64(2) {
-		slot, err := s.readSlot(epoch)
-		switch {
-		case err != nil && escrow.KindOf(err) == escrow.Unavailable:
-			return err
-		case err == nil && binary.BigEndian.Uint64(slot) > 1:
-			return escrow.Errorf("keystate.Create", escrow.Conflict, "the directory holds the root of a key state that is missing: restore the file state")
-		}
+	case !errors.Is(err, fs.ErrNotExist):
+		return unavailable("keystate.Create", err)
 	}
 	if err := vfs.MkdirAllSync(s.fsys, s.dir, 0o700); err != nil {
 		return unavailable("keystate.Create", err)
 	}
-	return vfs.WriteFileAtomic(s.fsys, s.rootPath(), make([]byte, rootFileBytes), 0o600)
+	return nil
 }
 
-// put makes c the durable state, under a fresh root. After an error either the state before or c is on the disk.
-func (s *store) put(c *content) error {
-	var slot [slotBytes]byte
-	defer clear(slot[:])
-	binary.BigEndian.PutUint64(slot[:], c.epoch)
-	if _, err := io.ReadFull(s.rand, slot[8:]); err != nil {
-		return escrow.Errorf("keystate.Update", escrow.Internal, "no randomness: %w", err)
-	}
-	sealed, err := seal(c, slot[8:])
-	if err != nil {
-		return err
-	}
-	if err := s.writeRoot(slotOffset(c.epoch), slot[:]); err != nil {
-		return err
-	}
-	return vfs.WriteFileAtomic(s.fsys, s.statePath(), sealed, 0o600)
+// header is what stands in front of a sealed state, in clear.
+type header struct {
+	version uint64
+	epoch   uint64
+	kek     bool     // the wraps are encrypted under the tenant's key
+	wraps   [][]byte // one for each root store
 }
 
-// destroyOld overwrites the slot that is not of the given epoch.
-func (s *store) destroyOld(epoch uint64) error {
-	return s.writeRoot(slotOffset(epoch+1), make([]byte, slotBytes))
+func (h *header) append(b []byte) []byte {
+	b = append(b, magic...)
+	b = binary.BigEndian.AppendUint64(b, h.version)
+	b = binary.BigEndian.AppendUint64(b, h.epoch)
+	b = append(b, bit(h.kek), byte(len(h.wraps)))
+	for _, w := range h.wraps {
+		b = append(binary.BigEndian.AppendUint16(b, uint16(len(w))), w...)
+	}
+	return b
 }
 
-// load reads the state, makes sure that it is the one on the disk, and only then destroys what the other slot may hold.
-func (s *store) load() (*content, error) {
-	sealed, err := vfs.ReadFile(s.fsys, s.statePath(), MaxStateBytes)
-	if err != nil {
-		return nil, escrow.Errorf("keystate.Open", escrow.KindOf(err), "reading the key state: %w", err)
+// parseHeader reads a header from the front of a state and returns the number of its bytes.
+func parseHeader(b []byte) (h header, n int, err error) {
+	if len(b) < fixedBytes || string(b[:len(magic)]) != magic {
+		return h, 0, malformed("it does not start as one of this version")
 	}
-	if len(sealed) < headerBytes+32+committing.BodyOverhead || string(sealed[:len(magic)]) != magic {
-		return nil, malformed("it does not start as one, or ends too early")
+	h.version, h.epoch = binary.BigEndian.Uint64(b[len(magic):]), binary.BigEndian.Uint64(b[len(magic)+8:])
+	kek, count := b[fixedBytes-2], int(b[fixedBytes-1])
+	if h.version == 0 || h.epoch == 0 || kek > 1 || count < 1 || count > MaxStores {
+		return h, 0, malformed("its header is impossible")
 	}
-	epoch := binary.BigEndian.Uint64(sealed[len(magic):])
-	if epoch == 0 {
-		return nil, malformed("epochs count from 1") // the epoch of an empty slot
+	h.kek, n = kek == 1, fixedBytes
+	for range count {
+		if len(b)-n < 2 {
+			return h, 0, malformed("a wrapped key is missing")
+		}
+		size := int(binary.BigEndian.Uint16(b[n:]))
+		n += 2
+		if size > maxWrapBytes || size > len(b)-n {
+			return h, 0, malformed("a wrapped key is too long")
+		}
+		h.wraps = append(h.wraps, b[n:n+size])
+		n += size
 	}
-	slot, err := s.readSlot(epoch)
+	if len(b)-n < sha256.Size+committing.BodyOverhead {
+		return h, 0, malformed("it ends too early")
+	}
+	return h, n, nil
+}
+
+// seal encrypts c under fresh bytes, which it wraps in every root store.
+func (s *store) seal(ctx context.Context, c *content) ([]byte, error) {
+	var sealer [sealerBytes]byte
+	defer clear(sealer[:])
+	if _, err := io.ReadFull(s.cfg.Rand, sealer[:]); err != nil {
+		return nil, escrow.Errorf("keystate.Update", escrow.Internal, "no randomness: %w", err)
+	}
+	h, err := s.wrap(ctx, c, sealer[:])
 	if err != nil {
 		return nil, err
 	}
-	defer clear(slot)
-	if binary.BigEndian.Uint64(slot) != epoch {
-		return nil, escrow.Errorf("keystate.Open", escrow.Forged,
-			"the root of epoch %d has been destroyed: this key state is an old copy and will never open again; bring back the newest one", epoch)
+	size, head := c.size(), h.append(nil)
+	if size+len(head)+sha256.Size+committing.BodyOverhead > MaxStateBytes {
+		return nil, escrow.Errorf("keystate.Update", escrow.Invalid, "a key state of %d bytes exceeds %d", size, MaxStateBytes)
 	}
-	c, err := open(sealed, slot[8:])
+	plain := c.append(make([]byte, 0, size))
+	defer clear(plain)
+	com, body, err := committing.Seal(sealer[:], binding(head), plain)
 	if err != nil {
 		return nil, err
 	}
-	if err := s.fsys.SyncDir(s.dir); err != nil {
-		return nil, unavailable("keystate.Open", err)
-	}
-	return c, s.destroyOld(epoch)
+	out := make([]byte, 0, len(head)+len(com)+len(body))
+	return append(append(append(out, head...), com[:]...), body...), nil
 }
 
-func slotOffset(epoch uint64) int64 { return int64(epoch&1) * slotStride }
-
-// readSlot returns epoch and root from the slot of an epoch.
-func (s *store) readSlot(epoch uint64) ([]byte, error) {
-	b, err := vfs.ReadFile(s.fsys, s.rootPath(), rootFileBytes)
-	switch {
-	case err != nil && escrow.KindOf(err) == escrow.Unavailable:
-		return nil, unavailable("keystate.Open", err)
-	case err != nil || len(b) != rootFileBytes:
-		return nil, escrow.Errorf("keystate.Open", escrow.Corrupt, "the file root is missing or not %d bytes long: the key state cannot be opened without it", rootFileBytes)
+// write makes a sealed state the durable one. After an error either the state before or this one is on the disk.
+func (s *store) write(sealed []byte) error {
+	tmp := s.statePath() + ".tmp"
+	if err := s.writeTemporary(tmp, sealed); err != nil {
+		return unavailable("keystate.Update", err)
 	}
-	defer clear(b)
-	off := slotOffset(epoch)
-	return append([]byte(nil), b[off:off+slotBytes]...), nil
-}
-
-// writeRoot overwrites part of the root file in place; durable on return.
-func (s *store) writeRoot(off int64, b []byte) error {
-	f, err := s.fsys.OpenFile(s.rootPath(), os.O_RDWR|os.O_CREATE, 0o600)
+	back, err := s.digest(tmp)
 	if err != nil {
 		return unavailable("keystate.Update", err)
 	}
-	_, err = f.WriteAt(b, off)
+	if back != sha256.Sum256(sealed) {
+		return escrow.Errorf("keystate.Update", escrow.Unavailable, "the key state read back is not the one written; the disk fails, and the state before stays")
+	}
+	if err := s.fsys.Rename(tmp, s.statePath()); err != nil {
+		return unavailable("keystate.Update", err)
+	}
+	if err := s.fsys.SyncDir(s.dir); err != nil {
+		return unavailable("keystate.Update", err)
+	}
+	return nil
+}
+
+func (s *store) writeTemporary(name string, b []byte) error {
+	f, err := s.fsys.OpenFile(name, os.O_WRONLY|os.O_CREATE, 0o600) // what reserve wrote stays, so that its space does
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(b)
+	if err == nil {
+		err = f.Truncate(int64(len(b)))
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	return errors.Join(err, f.Close())
+}
+
+// reserve takes the space a state needs, before roots are made for it: on a full disk every attempt would leave a root, and key services ask money for
+// each.
+func (s *store) reserve(c *content) error {
+	f, err := s.fsys.OpenFile(s.statePath()+".tmp", os.O_WRONLY|os.O_CREATE, 0o600)
+	if err != nil {
+		return unavailable("keystate.Update", err)
+	}
+	zeros := make([]byte, reserveChunk)
+	for left := c.size() + fixedBytes + MaxStores*(2+maxWrapBytes) + sha256.Size + committing.BodyOverhead; left > 0 && err == nil; left -= len(zeros) {
+		_, err = f.Write(zeros[:min(left, len(zeros))])
+	}
 	if err == nil {
 		err = f.Sync()
 	}
@@ -142,43 +176,65 @@ func (s *store) writeRoot(off int64, b []byte) error {
 	return nil
 }
 
-func unavailable(op string, err error) error {
-	return escrow.Errorf(op, escrow.Unavailable, "files of the key state: %w", err)
-}
+// reserveChunk is how much is written at once.
+const reserveChunk = 1 << 20
 
-// seal encrypts c under root, which is used for nothing else.
-func seal(c *content, root []byte) ([]byte, error) {
-	size := c.size()
-	if size+headerBytes+32+committing.BodyOverhead > MaxStateBytes {
-		return nil, escrow.Errorf("keystate.Update", escrow.Invalid, "a key state of %d bytes exceeds %d", size, MaxStateBytes)
-	}
-	plain := c.append(make([]byte, 0, size))
-	defer clear(plain)
-	header := binary.BigEndian.AppendUint64([]byte(magic), c.epoch)
-	com, body, err := committing.Seal(root, binding(header), plain)
+// digest returns the SHA-256 of a file. The operating system may answer from memory: this finds what was cut, mixed up or written by another, not a disk
+// that forgets.
+func (s *store) digest(name string) (sum [32]byte, err error) {
+	f, err := s.fsys.OpenFile(name, os.O_RDONLY, 0)
 	if err != nil {
-		return nil, err
+		return sum, err
 	}
-	out := make([]byte, 0, len(header)+len(com)+len(body))
-	return append(append(append(out, header...), com[:]...), body...), nil
+	h := sha256.New()
+	_, err = io.Copy(h, f)
+	h.Sum(sum[:0])
+	return sum, errors.Join(err, f.Close())
 }
 
-// open is the inverse of seal, for a file long enough.
-func open(sealed, root []byte) (*content, error) {
-	header, rest := sealed[:headerBytes], sealed[headerBytes:]
-	plain, err := committing.Open(root, binding(header), committing.Commitment(rest), rest[32:])
+// load reads the state and makes sure that it is the one on the disk.
+func (s *store) load(ctx context.Context) (c *content, digest [32]byte, err error) {
+	sealed, err := vfs.ReadFile(s.fsys, s.statePath(), MaxStateBytes)
+	if err != nil {
+		return nil, digest, escrow.Errorf("keystate.Open", escrow.KindOf(err), "reading the key state: %w", err)
+	}
+	h, n, err := parseHeader(sealed)
+	if err != nil {
+		return nil, digest, err
+	}
+	sealer, err := s.unwrap(ctx, &h)
+	if err != nil {
+		return nil, digest, err
+	}
+	defer clear(sealer)
+	if c, err = open(&h, sealed[:n], sealed[n:], sealer); err != nil {
+		return nil, digest, err
+	}
+	if err := s.fsys.SyncDir(s.dir); err != nil {
+		return nil, digest, unavailable("keystate.Open", err)
+	}
+	return c, sha256.Sum256(sealed), nil
+}
+
+// open is the inverse of seal, behind the header.
+func open(h *header, head, rest, sealer []byte) (*content, error) {
+	plain, err := committing.Open(sealer, binding(head), committing.Commitment(rest), rest[sha256.Size:])
 	if err != nil {
 		return nil, escrow.Errorf("keystate.Open", escrow.KindOf(err), "the key state: %w", err)
 	}
 	defer clear(plain)
-	c, err := parseContent(plain)
+	c, err := parseContent(plain, h.epoch)
 	if err != nil {
 		return nil, err
 	}
-	c.epoch = binary.BigEndian.Uint64(header[len(magic):])
+	c.version = h.version
 	return c, nil
 }
 
-func binding(header []byte) committing.Binding {
-	return committing.Binding{Label: label, Hash: sha256.Sum256(append([]byte(label+"\x00"), header...))}
+func binding(head []byte) committing.Binding {
+	return committing.Binding{Label: label, Hash: sha256.Sum256(append([]byte(label+"\x00"), head...))}
+}
+
+func unavailable(op string, err error) error {
+	return escrow.Errorf(op, escrow.Unavailable, "files of the key state: %w", err)
 }

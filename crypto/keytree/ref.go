@@ -20,7 +20,7 @@ const (
 	KindHold      Kind = 'H' // leaf = number of a legal hold
 	KindIndexFile Kind = 'X' // leaf = number of an index file
 	KindIngestDay Kind = 'I' // leaf = day of arrival, days since 1970-01-01
-	KindRecord    Kind = 'E' // leaf = number of an event of the tenant itself
+	KindRecord    Kind = 'E' // leaf = number of a record the tenant keeps of its own: snapshots of the directory
 )
 
 // Valid reports whether k is one of the kinds above.

@@ -89,6 +89,34 @@ func (t *Tree) Puncture(leaves []uint32) int {
 	return destroyed
 }
 
+// PunctureRange destroys the keys at the leaves from … to, both included, and returns how many of them were alive. What covers them is dropped as a whole:
+// however many there are, at most 62 nodes are added. The old nodes are overwritten in memory.
+func (t *Tree) PunctureRange(from, to uint32) int {
+	destroyed := t.Living(from, to)
+	if destroyed == 0 {
+		return 0
+	}
+	old := t.nodes
+	t.nodes = make([]node, 0, len(old)+2*depth)
+	for i := range old {
+		t.nodes = old[i].outside(from, to, t.nodes)
+	}
+	clear(old)
+	t.last = path{}
+	return destroyed
+}
+
+// Living returns how many of the leaves from … to, both included, are alive.
+func (t *Tree) Living(from, to uint32) (n int) {
+	for i := max(0, t.after(from)-1); i < len(t.nodes) && t.nodes[i].first <= to; i++ {
+		first, last := max(from, t.nodes[i].first), min(to, t.nodes[i].first+t.nodes[i].span())
+		if first <= last {
+			n += int(last-first) + 1
+		}
+	}
+	return n
+}
+
 // Clone returns an independent copy.
 func (t *Tree) Clone() *Tree { return &Tree{nodes: slices.Clone(t.nodes)} }
 
@@ -103,11 +131,16 @@ func (t *Tree) Wipe() {
 
 // find returns the position of the node that covers leaf, or -1.
 func (t *Tree) find(leaf uint32) int {
-	i := sort.Search(len(t.nodes), func(i int) bool { return t.nodes[i].first > leaf }) - 1
+	i := t.after(leaf) - 1
 	if i < 0 || !t.nodes[i].covers(leaf) {
 		return -1
 	}
 	return i
+}
+
+// after returns the position of the first node beyond leaf.
+func (t *Tree) after(leaf uint32) int {
+	return sort.Search(len(t.nodes), func(i int) bool { return t.nodes[i].first > leaf })
 }
 
 func (n *node) covers(leaf uint32) bool { return (leaf^n.first)&^n.span() == 0 }
@@ -123,12 +156,30 @@ func (n *node) without(leaves []uint32, out []node) []node {
 	if n.depth == depth {
 		return out
 	}
-	low, high := node{depth: n.depth + 1, first: n.first}, node{depth: n.depth + 1, first: n.first | 1<<(depth-1-n.depth)}
-	child(&low.key, &n.key, 0)
-	child(&high.key, &n.key, 1)
+	low, high := n.children()
 	split, _ := slices.BinarySearch(leaves, high.first)
 	out = low.without(leaves[:split], out)
 	return high.without(leaves[split:], out)
+}
+
+// outside appends to out the nodes that cover what n covers outside the leaves from … to.
+func (n *node) outside(from, to uint32, out []node) []node {
+	last := n.first + n.span()
+	switch {
+	case last < from || n.first > to:
+		return append(out, *n)
+	case from <= n.first && last <= to:
+		return out
+	}
+	low, high := n.children()
+	return high.outside(from, to, low.outside(from, to, out))
+}
+
+func (n *node) children() (low, high node) {
+	low, high = node{depth: n.depth + 1, first: n.first}, node{depth: n.depth + 1, first: n.first | 1<<(depth-1-n.depth)}
+	child(&low.key, &n.key, 0)
+	child(&high.key, &n.key, 1)
+	return low, high
 }
 
 // label separates this derivation from every other use of SHA-256.

@@ -12,6 +12,8 @@ import (
 	"escrow/crypto/directory"
 	"escrow/crypto/keystate"
 	"escrow/crypto/keytree"
+	"escrow/crypto/rootstore"
+	"escrow/crypto/rootstore/file"
 	"escrow/crypto/seal"
 	"escrow/crypto/sign"
 	"escrow/ingest"
@@ -43,7 +45,12 @@ func (b *bench) found(ctx context.Context, name string) (*tenant, error) {
 	if err != nil {
 		return nil, err
 	}
-	if t.keys, err = keystate.Create(b.cfg.FS, t.path("keys"), b.cfg.Rand, keyset); err != nil {
+	roots, err := file.Open(b.cfg.FS, t.path("keys/roots"), file.Config{Rand: b.cfg.Rand})
+	if err != nil {
+		return nil, err
+	}
+	cfg := keystate.Config{Roots: []rootstore.Store{roots}, Rand: b.cfg.Rand, Now: b.cfg.Now}
+	if t.keys, err = keystate.Create(ctx, b.cfg.FS, t.path("keys"), cfg, keyset); err != nil {
 		return nil, err
 	}
 	b.onClose(t.keys.Close)
@@ -67,7 +74,7 @@ func (b *bench) found(ctx context.Context, name string) (*tenant, error) {
 
 // equip gives a tenant what seals and opens records.
 func (b *bench) equip(t *tenant) (err error) {
-	if t.directory, err = directory.Open(b.cfg.FS, t.path("keys"), t.keys.Secret("directory")); err != nil {
+	if t.directory, err = directory.Open(b.cfg.FS, t.path("keys"), t.keys.Secret("directory"), t.keys); err != nil {
 		return err
 	}
 	if t.sealer, err = seal.New(b.cfg.Rand); err != nil {
