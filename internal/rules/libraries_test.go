@@ -30,6 +30,7 @@ var libraries = []library{
 	{"github.com/hashicorp/vault/api", []string{"crypto/rootstore/vault"}},
 	{"github.com/aws/aws-sdk-go-v2", []string{"crypto/rootstore/awskms"}},
 	{"github.com/aws/smithy-go", []string{"crypto/rootstore/awskms"}},
+	{"golang.org/x/oauth2", []string{"crypto/rootstore/gcpkms"}},
 	{"google.golang.org/api", []string{"crypto/rootstore/gcpkms"}},
 	{"github.com/google/go-tpm", []string{"crypto/rootstore/tpm"}},
 	{"github.com/klauspost/compress", []string{"crypto/seal", "ingest/source", "archive/bundle", "internal/bench", "internal/needle"}},

@@ -25,13 +25,14 @@ type Calls struct {
 
 // Check returns an error of kind Invalid if the settings cannot be used.
 func (c Calls) Check(op string) error {
-	if c.TimeoutSeconds < 0 || c.timeout() > maxTimeout {
+	if c.TimeoutSeconds < 0 || c.Timeout() > maxTimeout {
 		return escrow.Errorf(op, escrow.Invalid, "timeout_seconds is %d, must be 1 to %d", c.TimeoutSeconds, int(maxTimeout.Seconds()))
 	}
 	return nil
 }
 
-func (c Calls) timeout() time.Duration {
+// Timeout returns the limit of one attempt.
+func (c Calls) Timeout() time.Duration {
 	if c.TimeoutSeconds == 0 {
 		return defaultTimeout
 	}
@@ -43,7 +44,7 @@ func (c Calls) Once(ctx context.Context, call func(context.Context) error) error
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("%w: %w", ErrBusy, err)
 	}
-	within, cancel := context.WithTimeout(ctx, c.timeout())
+	within, cancel := context.WithTimeout(ctx, c.Timeout())
 	defer cancel()
 	return call(within)
 }
