@@ -160,16 +160,19 @@ func (l *Log) pull(ctx context.Context, max int, wait time.Duration) ([]received
 	defer cancel()
 	created := l.Created()
 	var out []received
-	for bytes := 0; len(out) < max && bytes < limit; {
+	for bytes, want := 0, max; len(out) < want && bytes < limit; {
 		m, err := l.inbox.NextMsgWithContext(ctx)
 		if err != nil {
 			return out, l.fetchError(err)
 		}
 		d, ok := delivery(m, created)
 		if !ok {
-			if stop, err := l.status(m); stop {
-				l.unsure = err != nil
+			stop, err := l.status(m)
+			if err != nil {
 				return out, err
+			}
+			if stop {
+				want = min(want, max-undelivered(m, max-len(out)))
 			}
 			continue
 		}
@@ -178,6 +181,16 @@ func (l *Log) pull(ctx context.Context, max int, wait time.Duration) ([]received
 	}
 	l.unsure = false
 	return out, nil
+}
+
+// undelivered returns how many of the messages asked for the server did not send, where the end of a request says so. With replicas that end overtakes
+// messages, which are sent only when a majority has noted it: they are still to come.
+func undelivered(end *nats.Msg, otherwise int) int {
+	n, err := strconv.Atoi(end.Header.Get("Nats-Pending-Messages"))
+	if err != nil {
+		return otherwise
+	}
+	return n
 }
 
 // discard drops what is left in the inbox of an earlier request that was given up; its messages will be missed and asked for again.
