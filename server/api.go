@@ -14,7 +14,15 @@ type API interface {
 	Show(context.Context, ShowRequest) (ShowAnswer, error)
 	Proof(context.Context, ProofRequest) (ProofAnswer, error)
 	Subject(context.Context, SubjectRequest) (SubjectAnswer, error)
-	Erase(context.Context, EraseRequest) (EraseAnswer, error)
+	Preview(context.Context, PreviewRequest) (PreviewAnswer, error)
+	Draft(context.Context, ActOrder) (ActDraft, error)
+	Submit(context.Context, SignedAct) (ActAnswer, error)
+	Advance(context.Context, AdvanceRequest) (AdvanceAnswer, error)
+	Cases(context.Context, CasesRequest) (CasesAnswer, error)
+	Certificate(context.Context, CertificateRequest) (CertificateAnswer, error)
+	Holds(context.Context, HoldsRequest) (HoldsAnswer, error)
+	Officers(context.Context, OfficersRequest) (OfficersAnswer, error)
+	Retention(context.Context, RetentionRequest) (RetentionAnswer, error)
 	Verify(context.Context, VerifyRequest) (VerifyAnswer, error)
 	Reindex(context.Context, ReindexRequest) (ReindexAnswer, error)
 	Status(context.Context, StatusRequest) (StatusAnswer, error)
@@ -32,12 +40,13 @@ type SearchRequest struct {
 
 // SearchAnswer says what was found and how complete that is.
 type SearchAnswer struct {
-	Query    string          `json:"query"`    // as understood, in normal form
-	Count    uint64          `json:"count"`    // all that match, not only the hits returned
-	AsOf     escrow.TreeSize `json:"as_of"`    // records in the ledger
-	Position escrow.TreeSize `json:"position"` // records the index reflects
-	Complete bool            `json:"complete"` // Position reached AsOf
-	Partial  uint64          `json:"partial"`  // messages in the index that were not fully understood
+	Query    string          `json:"query"`              // as understood, in normal form
+	Count    uint64          `json:"count"`              // all that match, not only the hits returned
+	AsOf     escrow.TreeSize `json:"as_of"`              // records in the ledger
+	Position escrow.TreeSize `json:"position"`           // records the index reflects
+	Complete bool            `json:"complete"`           // Position reached AsOf
+	Partial  uint64          `json:"partial"`            // messages in the index that were not fully understood
+	Excluded int             `json:"excluded,omitempty"` // people whose erasure is approved and whose messages are not searched any more
 	Millis   int64           `json:"ms"`
 	Hits     []Hit           `json:"hits"`
 }
@@ -67,7 +76,7 @@ type ShowRequest struct {
 type ShowAnswer struct {
 	ID       escrow.Seq     `json:"id"`
 	Kind     string         `json:"kind"`  // "message" or the kind of event
-	State    string         `json:"state"` // "present" or "erased"
+	State    string         `json:"state"` // "present", "restricted" or "erased"
 	Archived time.Time      `json:"archived"`
 	Leaf     string         `json:"leaf"` // canonical leaf text
 	KeptTo   string         `json:"kept_to,omitempty"`
@@ -142,33 +151,6 @@ type SubjectAnswer struct {
 	Complete   bool              `json:"complete"`         // the index had caught up
 }
 
-// EraseRequest orders an erasure: exactly one of Person, Conversation and Message is set.
-type EraseRequest struct {
-	Tenant       escrow.Tenant     `json:"tenant,omitempty"`
-	Person       []escrow.Identity `json:"person,omitempty"`  // identities of one person, at most MaxIdentities
-	Channel      escrow.Channel    `json:"channel,omitempty"` // scope of a "user:" identity, or of Conversation
-	Conversation string            `json:"conversation,omitempty"`
-	Message      *escrow.Seq       `json:"message,omitempty"`
-	Basis        string            `json:"basis,omitempty"` // legal basis code; "" means art17-1
-	Case         string            `json:"case,omitempty"`  // reference without personal data
-	DryRun       bool              `json:"dry_run,omitempty"`
-}
-
-// EraseAnswer says what an erasure destroys, or would destroy.
-type EraseAnswer struct {
-	Scope        string      `json:"scope"`
-	Executed     bool        `json:"executed"`
-	Dies         uint64      `json:"dies"`           // messages that become unreadable
-	DiesOfOthers uint64      `json:"dies_of_others"` // of those that die, written by somebody else
-	Loses        uint64      `json:"loses_identity"` // messages that stay without the person's identity
-	Event        *escrow.Seq `json:"event,omitempty"`
-	Epoch        uint64      `json:"epoch,omitempty"`
-	Removed      int         `json:"index_removed"`
-	Redacted     int         `json:"index_redacted"`
-	FileKeys     int         `json:"index_files_destroyed"`
-	Remaining    []string    `json:"remaining,omitempty"` // what still waits, in plain words
-}
-
 // VerifyRequest asks for the verification of the whole archive.
 type VerifyRequest struct {
 	Tenant escrow.Tenant `json:"tenant,omitempty"`
@@ -222,26 +204,6 @@ type StatusAnswer struct {
 	NATS    string         `json:"nats,omitempty"`
 	Started *time.Time     `json:"started,omitempty"`
 	Tenants []TenantStatus `json:"tenants"`
-}
-
-// TenantStatus is how one tenant's archive is.
-type TenantStatus struct {
-	Tenant     escrow.Tenant        `json:"tenant"`
-	Origin     string               `json:"origin"`
-	Records    escrow.TreeSize      `json:"records"`
-	Indexed    escrow.TreeSize      `json:"indexed"`
-	Partial    uint64               `json:"partial"`
-	Channels   int                  `json:"channels"`
-	Waiting    uint64               `json:"waiting"` // acknowledged, in the log, not sealed yet
-	Incidents  uint64               `json:"incidents"`
-	Erasures   uint64               `json:"erasures"`
-	Epoch      uint64               `json:"epoch"`
-	LastRecord *time.Time           `json:"last_record,omitempty"`
-	Bytes      int64                `json:"ledger_bytes"`
-	Checkpoint string               `json:"checkpoint"` // newest, signed; keep one elsewhere
-	Key        string               `json:"key"`
-	Intake     *natslog.IntakeStats `json:"intake,omitempty"`
-	Halted     string               `json:"halted,omitempty"` // why sealing or indexing stopped, if it did
 }
 
 // PlatformRequest adds or removes a platform's credentials.

@@ -9,13 +9,12 @@ import (
 	"escrow/archive"
 	"escrow/crypto/directory"
 	"escrow/crypto/keystate"
+	"escrow/crypto/sign"
 	"escrow/events/natslog"
 	"escrow/index/bleveindex"
 	"escrow/ingest"
 	"escrow/retention"
 	"escrow/retention/disposal"
-
-	"golang.org/x/mod/sumdb/note"
 )
 
 // Archive answers from the parts of an open archive. It owns none of them: who opened them closes them. Methods may be called concurrently.
@@ -35,8 +34,7 @@ type Tenant struct {
 	Name      escrow.Tenant
 	Origin    string
 	Ledger    *archive.Ledger
-	Verifier  note.Verifier
-	VKey      string
+	Signer    *sign.Signer
 	Keys      *keystate.State
 	Directory *directory.Directory
 	Schedule  retention.Schedule

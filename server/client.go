@@ -53,9 +53,49 @@ func (c *Client) Subject(ctx context.Context, req SubjectRequest) (SubjectAnswer
 	return call[SubjectAnswer](ctx, c, "subject", req)
 }
 
-// Erase implements API.
-func (c *Client) Erase(ctx context.Context, req EraseRequest) (EraseAnswer, error) {
-	return call[EraseAnswer](ctx, c, "erase", req)
+// Preview implements API.
+func (c *Client) Preview(ctx context.Context, req PreviewRequest) (PreviewAnswer, error) {
+	return call[PreviewAnswer](ctx, c, "preview", req)
+}
+
+// Draft implements API.
+func (c *Client) Draft(ctx context.Context, order ActOrder) (ActDraft, error) {
+	return call[ActDraft](ctx, c, "draft", order)
+}
+
+// Submit implements API.
+func (c *Client) Submit(ctx context.Context, signed SignedAct) (ActAnswer, error) {
+	return call[ActAnswer](ctx, c, "submit", signed)
+}
+
+// Advance implements API.
+func (c *Client) Advance(ctx context.Context, req AdvanceRequest) (AdvanceAnswer, error) {
+	return call[AdvanceAnswer](ctx, c, "advance", req)
+}
+
+// Cases implements API.
+func (c *Client) Cases(ctx context.Context, req CasesRequest) (CasesAnswer, error) {
+	return call[CasesAnswer](ctx, c, "cases", req)
+}
+
+// Certificate implements API.
+func (c *Client) Certificate(ctx context.Context, req CertificateRequest) (CertificateAnswer, error) {
+	return call[CertificateAnswer](ctx, c, "certificate", req)
+}
+
+// Holds implements API.
+func (c *Client) Holds(ctx context.Context, req HoldsRequest) (HoldsAnswer, error) {
+	return call[HoldsAnswer](ctx, c, "holds", req)
+}
+
+// Officers implements API.
+func (c *Client) Officers(ctx context.Context, req OfficersRequest) (OfficersAnswer, error) {
+	return call[OfficersAnswer](ctx, c, "officers", req)
+}
+
+// Retention implements API.
+func (c *Client) Retention(ctx context.Context, req RetentionRequest) (RetentionAnswer, error) {
+	return call[RetentionAnswer](ctx, c, "retention", req)
 }
 
 // Verify implements API.

@@ -11,8 +11,8 @@ import (
 	"escrow"
 )
 
-// maxRequestBytes bounds a request; the longest is a query.
-const maxRequestBytes = 1 << 20
+// maxRequestBytes bounds a request; the longest is a signed act that names many messages one by one.
+const maxRequestBytes = 64 << 20
 
 // Handler offers an API over HTTP to who knows the token.
 func Handler(api API, token string) http.Handler {
@@ -22,7 +22,15 @@ func Handler(api API, token string) http.Handler {
 	route(mux, "show", api.Show)
 	route(mux, "proof", api.Proof)
 	route(mux, "subject", api.Subject)
-	route(mux, "erase", api.Erase)
+	route(mux, "preview", api.Preview)
+	route(mux, "draft", api.Draft)
+	route(mux, "submit", api.Submit)
+	route(mux, "advance", api.Advance)
+	route(mux, "cases", api.Cases)
+	route(mux, "certificate", api.Certificate)
+	route(mux, "holds", api.Holds)
+	route(mux, "officers", api.Officers)
+	route(mux, "retention", api.Retention)
 	route(mux, "verify", api.Verify)
 	route(mux, "reindex", api.Reindex)
 	route(mux, "status", api.Status)

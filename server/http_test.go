@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"escrow"
+	"escrow/events"
 	"escrow/events/natslog"
 	"escrow/server"
 
@@ -35,7 +36,20 @@ var (
 		Message: &server.ShownMessage{Text: "x", Received: noon, Original: []byte{0, 0xff}}, Event: map[string]any{"a": "b"}}
 	proven      = server.ProofAnswer{ID: 7, Leaf: "l", Proof: "p", Key: "k"}
 	about       = server.SubjectAnswer{Subject: 3, Messages: 4, Channels: map[string]uint64{"chat": 4}, First: &noon, Complete: true, Recent: []escrow.Seq{7}}
-	erased      = server.EraseAnswer{Scope: "person", Executed: true, Dies: 4, Event: &seq, Epoch: 3, Remaining: []string{"backups"}}
+	counts      = events.Counts{Dies: 4, DiesOfOthers: 1, LosesIdentity: 2, Stays: 3, Held: 5, Why: map[string]uint64{"any-of": 3}}
+	target      = server.Target{Person: []escrow.Identity{"a:b", "c:d"}, Channel: "x", Conversation: "y", Message: &seq, Everything: true}
+	hold        = uint32(2)
+	order       = server.ActOrder{Tenant: "main", Act: server.ActRequest, Officer: "dpo", Name: "n", Key: "k", Target: &target, Basis: "b", Case: "c", Request: &seq, Matter: "m", Query: "q", Messages: []escrow.Seq{1, 2}, Hold: &hold}
+	previewed   = server.PreviewAnswer{Scope: "person", Preview: counts}
+	drafted     = server.ActDraft{Order: order, Fact: json.RawMessage(`{"a":1}`), Text: "t\n", Scope: "person", Preview: &counts, Asked: &counts, Until: &noon, Messages: 3}
+	acted       = server.ActAnswer{Act: server.ActApprove, Event: 7, Until: &noon, Hold: &hold, Messages: 3, Preview: &counts}
+	taken       = []server.CaseStep{{Step: "ordered", Event: 7, At: noon, Detail: "d"}}
+	advanced    = server.AdvanceAnswer{Steps: taken, Pending: []string{"p"}, Problems: []string{"q"}, Blocked: []string{"b"}}
+	cases       = server.CasesAnswer{Cases: []server.Case{{Request: 7, State: "cooling-off", Scope: "person", Basis: "b", Case: "c", By: "dpo", Approver: "legal", Until: &noon, Preview: counts, Steps: taken, Pending: []string{"p"}}}}
+	certified   = server.CertificateAnswer{Final: true, Certificate: "{\"a\": \"<&>\"}\n", Key: "k"}
+	holds       = server.HoldsAnswer{Holds: []server.Hold{{Hold: 2, Matter: "m", Messages: 3, By: "dpo", Placed: noon, Released: &noon}}}
+	known       = server.OfficersAnswer{Officers: []server.Officer{{Officer: "dpo", Key: "k", Sponsor: "legal", Removed: true}}}
+	kept        = server.RetentionAnswer{Classes: []server.RetentionClass{{Name: "default", Number: 1, Days: 3650, Expired: "2026-01-01"}}}
 	verified    = server.VerifyAnswer{OK: true, Size: 9, Root: "00", Findings: []server.Finding{{"a", "b", "c"}}}
 	reindexed   = server.ReindexAnswer{Position: 9, Millis: 1}
 	healthy     = server.StatusAnswer{Version: "v", Server: true, Started: &noon, Tenants: []server.TenantStatus{{Tenant: "main", Records: 9}}}
@@ -58,9 +72,41 @@ func (s *script) Subject(_ context.Context, r server.SubjectRequest) (server.Sub
 	s.asked = r
 	return about, s.err
 }
-func (s *script) Erase(_ context.Context, r server.EraseRequest) (server.EraseAnswer, error) {
+func (s *script) Preview(_ context.Context, r server.PreviewRequest) (server.PreviewAnswer, error) {
 	s.asked = r
-	return erased, s.err
+	return previewed, s.err
+}
+func (s *script) Draft(_ context.Context, r server.ActOrder) (server.ActDraft, error) {
+	s.asked = r
+	return drafted, s.err
+}
+func (s *script) Submit(_ context.Context, r server.SignedAct) (server.ActAnswer, error) {
+	s.asked = r
+	return acted, s.err
+}
+func (s *script) Advance(_ context.Context, r server.AdvanceRequest) (server.AdvanceAnswer, error) {
+	s.asked = r
+	return advanced, s.err
+}
+func (s *script) Cases(_ context.Context, r server.CasesRequest) (server.CasesAnswer, error) {
+	s.asked = r
+	return cases, s.err
+}
+func (s *script) Certificate(_ context.Context, r server.CertificateRequest) (server.CertificateAnswer, error) {
+	s.asked = r
+	return certified, s.err
+}
+func (s *script) Holds(_ context.Context, r server.HoldsRequest) (server.HoldsAnswer, error) {
+	s.asked = r
+	return holds, s.err
+}
+func (s *script) Officers(_ context.Context, r server.OfficersRequest) (server.OfficersAnswer, error) {
+	s.asked = r
+	return known, s.err
+}
+func (s *script) Retention(_ context.Context, r server.RetentionRequest) (server.RetentionAnswer, error) {
+	s.asked = r
+	return kept, s.err
 }
 func (s *script) Verify(_ context.Context, r server.VerifyRequest) (server.VerifyAnswer, error) {
 	s.asked = r
@@ -111,9 +157,49 @@ func verbs(ctx context.Context, api server.API) map[string]func() (req, answer a
 			a, err := api.Subject(ctx, r)
 			return r, a, err
 		},
-		"erase": func() (any, any, error) {
-			r := server.EraseRequest{Tenant: "main", Person: []escrow.Identity{"a:b", "c:d"}, Channel: "x", Conversation: "y", Message: &seq, Basis: "b", Case: "c", DryRun: true}
-			a, err := api.Erase(ctx, r)
+		"preview": func() (any, any, error) {
+			r := server.PreviewRequest{Tenant: "main", Target: target}
+			a, err := api.Preview(ctx, r)
+			return r, a, err
+		},
+		"draft": func() (any, any, error) {
+			r := order
+			a, err := api.Draft(ctx, r)
+			return r, a, err
+		},
+		"submit": func() (any, any, error) {
+			r := server.SignedAct{Order: order, Fact: json.RawMessage(`{"a":1}`), Statement: "s\n— é"}
+			a, err := api.Submit(ctx, r)
+			return r, a, err
+		},
+		"advance": func() (any, any, error) {
+			r := server.AdvanceRequest{Tenant: "main", RootsNow: true, ClockIsRight: true}
+			a, err := api.Advance(ctx, r)
+			return r, a, err
+		},
+		"cases": func() (any, any, error) {
+			r := server.CasesRequest{Tenant: "main", Request: &seq}
+			a, err := api.Cases(ctx, r)
+			return r, a, err
+		},
+		"certificate": func() (any, any, error) {
+			r := server.CertificateRequest{Tenant: "main", Request: 7}
+			a, err := api.Certificate(ctx, r)
+			return r, a, err
+		},
+		"holds": func() (any, any, error) {
+			r := server.HoldsRequest{Tenant: "main"}
+			a, err := api.Holds(ctx, r)
+			return r, a, err
+		},
+		"officers": func() (any, any, error) {
+			r := server.OfficersRequest{Tenant: "main"}
+			a, err := api.Officers(ctx, r)
+			return r, a, err
+		},
+		"retention": func() (any, any, error) {
+			r := server.RetentionRequest{Tenant: "main"}
+			a, err := api.Retention(ctx, r)
 			return r, a, err
 		},
 		"verify": func() (any, any, error) {
@@ -194,7 +280,7 @@ func TestHandlerRefuses(t *testing.T) {
 		{"other method", "GET", "/v1/status", "Bearer " + token, "", 404, "not found"},
 		{"bad JSON", "POST", "/v1/show", "Bearer " + token, "{", 400, "invalid"},
 		{"nothing", "POST", "/v1/show", "Bearer " + token, "", 400, "invalid"},
-		{"unknown field", "POST", "/v1/erase", "Bearer " + token, `{"persons":["a:b"]}`, 400, "invalid"},
+		{"unknown field", "POST", "/v1/draft", "Bearer " + token, `{"persons":["a:b"]}`, 400, "invalid"},
 		{"wrong type", "POST", "/v1/show", "Bearer " + token, `{"id":"7"}`, 400, "invalid"},
 		{"negative id", "POST", "/v1/show", "Bearer " + token, `{"id":-1}`, 400, "invalid"},
 		{"something after it", "POST", "/v1/show", "Bearer " + token, `{"id":1}{"id":2}`, 400, "invalid"},

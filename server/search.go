@@ -58,21 +58,21 @@ func (a *Archive) Search(ctx context.Context, req SearchRequest) (SearchAnswer, 
 		if ok {
 			answer.Hits = append(answer.Hits, hit)
 		} else {
-			answer.Count-- // died after the index was asked
+			answer.Count-- // died or was restricted after the index was asked
 		}
 	}
 	answer.Millis = a.Now().Sub(start).Milliseconds()
 	return answer, nil
 }
 
-// hit hydrates one hit from the ledger. ok is false if its record has been erased meanwhile.
+// hit hydrates one hit from the ledger. ok is false if its record has been erased or restricted meanwhile.
 func (t *Tenant) hit(seq escrow.Seq, q *index.Query) (h Hit, ok bool, err error) {
 	rec, err := t.Ledger.Read(seq)
 	if err != nil {
 		return Hit{}, false, err
 	}
 	o, err := t.Opener.Open(rec)
-	if escrow.KindOf(err) == escrow.Erased {
+	if kind := escrow.KindOf(err); err != nil && (kind == escrow.Erased || kind == escrow.Denied) {
 		return Hit{}, false, nil
 	}
 	if err != nil {

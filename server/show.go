@@ -28,12 +28,16 @@ func (a *Archive) Show(ctx context.Context, req ShowRequest) (ShowAnswer, error)
 		return answer, showEvent(rec, &answer)
 	}
 	o, err := t.Opener.Open(rec)
-	if escrow.KindOf(err) == escrow.Erased {
+	switch {
+	case err == nil:
+	case escrow.KindOf(err) == escrow.Erased:
 		answer.State = "erased"
 		answer.ErasedBy, err = t.erasedBy(ctx, rec)
 		return answer, err
-	}
-	if err != nil {
+	case escrow.KindOf(err) == escrow.Denied:
+		answer.State = "restricted"
+		return answer, nil
+	default:
 		return ShowAnswer{}, err
 	}
 	if class, err := t.Schedule.Class(rec.Header.Class); err == nil {
@@ -76,7 +80,7 @@ func shown(o ingest.Opened, original bool) *ShownMessage {
 	return s
 }
 
-// erasedBy finds the event with which the last way to open a record was gone, nil if none ordered it (its retention day is over).
+// erasedBy finds the event with which the last way to open a record was gone, nil if none ordered it.
 func (t *Tenant) erasedBy(ctx context.Context, rec archive.Record) (*escrow.Seq, error) {
 	slots, err := t.Opener.BodySlots(rec)
 	if err != nil {
@@ -92,7 +96,9 @@ func (t *Tenant) erasedBy(ctx context.Context, rec archive.Record) (*escrow.Seq,
 			return err
 		}
 		if f, ok := e.Fact.(events.ErasureExecuted); ok {
-			slots = slices.DeleteFunc(slots, func(refs []keytree.Ref) bool { return orders(f, refs) })
+			var o orders
+			o.add(f)
+			slots = slices.DeleteFunc(slots, func(refs []keytree.Ref) bool { return slices.ContainsFunc(refs, o.cover) })
 		}
 		if len(slots) > 0 {
 			return nil
@@ -101,21 +107,6 @@ func (t *Tenant) erasedBy(ctx context.Context, rec archive.Record) (*escrow.Seq,
 		return archive.ErrStop
 	})
 	return found, err
-}
-
-// orders reports whether an erasure destroys one of the shares.
-func orders(f events.ErasureExecuted, refs []keytree.Ref) bool {
-	return slices.ContainsFunc(refs, func(ref keytree.Ref) bool {
-		switch ref.Kind {
-		case keytree.KindSubject:
-			return slices.Contains(f.Subjects, ref.Leaf)
-		case keytree.KindMessage:
-			return slices.ContainsFunc(f.Messages, func(r events.SeqRange) bool {
-				return r.From <= escrow.Seq(ref.Leaf) && escrow.Seq(ref.Leaf) <= r.To
-			})
-		}
-		return false
-	})
 }
 
 // Proof implements API.
@@ -132,5 +123,5 @@ func (a *Archive) Proof(_ context.Context, req ProofRequest) (ProofAnswer, error
 	if err != nil {
 		return ProofAnswer{}, err
 	}
-	return ProofAnswer{ID: rec.Seq, Leaf: string(rec.Header.AppendLeaf(nil)), Proof: string(proof), Key: t.VKey}, nil
+	return ProofAnswer{ID: rec.Seq, Leaf: string(rec.Header.AppendLeaf(nil)), Proof: string(proof), Key: t.Signer.VKey()}, nil
 }

@@ -3,14 +3,19 @@ package server
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"escrow"
 	"escrow/archive"
+	"escrow/crypto/rootstore"
 	"escrow/events"
 	"escrow/events/natslog"
 	"escrow/index"
+	"escrow/retention"
+	"escrow/retention/disposal"
 )
 
 // Reindex implements API.
@@ -21,7 +26,7 @@ func (a *Archive) Reindex(ctx context.Context, req ReindexRequest) (ReindexAnswe
 		return ReindexAnswer{}, err
 	}
 	dead, err := t.Indexer.Rebuild(ctx)
-	if err := errors.Join(err, t.Disposal.DestroyFileKeys(dead)); err != nil {
+	if err := errors.Join(err, t.Disposal.DestroyFileKeys(ctx, dead)); err != nil {
 		return ReindexAnswer{}, err
 	}
 	return ReindexAnswer{Position: t.Index.Position(), Millis: a.Now().Sub(start).Milliseconds()}, nil
@@ -34,7 +39,7 @@ func (a *Archive) Status(ctx context.Context, req StatusRequest) (StatusAnswer, 
 		if req.Tenant != "" && req.Tenant != t.Name {
 			continue
 		}
-		s, err := t.status(ctx)
+		s, err := t.status(ctx, a.Now())
 		if err != nil {
 			return StatusAnswer{}, err
 		}
@@ -47,10 +52,10 @@ func (a *Archive) Status(ctx context.Context, req StatusRequest) (StatusAnswer, 
 	return answer, nil
 }
 
-func (t *Tenant) status(ctx context.Context) (TenantStatus, error) {
+func (t *Tenant) status(ctx context.Context, now time.Time) (TenantStatus, error) {
 	s := TenantStatus{
-		Tenant: t.Name, Origin: t.Origin, Records: t.Ledger.Size(), Indexed: t.Index.Position(), Channels: len(t.Ledger.Streams()),
-		Epoch: t.Keys.Epoch(), LastRecord: optional(t.Ledger.LastTime()), Key: t.VKey,
+		Tenant: t.Name, Origin: t.Origin, Terminated: t.Keys.Terminated(), Records: t.Ledger.Size(), Channels: len(t.Ledger.Streams()),
+		Epoch: t.Keys.Epoch(), LastRecord: optional(t.Ledger.LastTime()), Key: t.Signer.VKey(),
 	}
 	stats, err := t.Ledger.Stats()
 	if err != nil {
@@ -69,9 +74,9 @@ func (t *Tenant) status(ctx context.Context) (TenantStatus, error) {
 	if err != nil {
 		return s, err
 	}
+	t.erasureStatus(ctx, &s, now)
 	// What does not answer is part of the answer.
-	s.Partial, err = t.partial(ctx)
-	troubles := []error{err}
+	troubles := []error{t.indexStatus(ctx, &s)}
 	if t.Waiting != nil {
 		s.Waiting, err = t.Waiting(ctx)
 		troubles = append(troubles, err)
@@ -87,6 +92,76 @@ func (t *Tenant) status(ctx context.Context) (TenantStatus, error) {
 		s.Halted = err.Error()
 	}
 	return s, nil
+}
+
+func (t *Tenant) indexStatus(ctx context.Context, s *TenantStatus) (err error) {
+	if t.Index == nil { // of a tenant that was erased as a whole
+		return nil
+	}
+	s.Indexed = t.Index.Position()
+	s.Partial, err = t.partial(ctx)
+	return err
+}
+
+// erasureStatus fills in what is erased, waits, or is held, and until when copies of the keys can be opened.
+func (t *Tenant) erasureStatus(ctx context.Context, s *TenantStatus, now time.Time) {
+	terms := t.Disposal.Terms()
+	s.Terms = spell(terms)
+	for _, r := range t.Keys.Retired() {
+		s.Retired = append(s.Retired, RetiredRoot{Epoch: r.Epoch, Retired: r.At, Goes: r.At.Add(terms.KeepRoots)})
+	}
+	s.Requests, s.Expired = []Case{}, t.classes()
+	for _, c := range t.Disposal.Cases() {
+		if c.Certified == nil && c.Withdrawn == nil {
+			s.Requests = append(s.Requests, t.summary(c, now))
+		}
+	}
+	for _, h := range t.Disposal.Holds() {
+		if h.Released == nil {
+			s.Holds++
+		}
+	}
+	s.Restricted = len(t.Disposal.RestrictedSubjects())
+	if day := t.Disposal.Ingested(); day > 0 && !s.Terminated {
+		s.Readable = retention.Day(day).String()
+	}
+	s.Stores = t.stores(ctx)
+}
+
+// spell writes the arithmetic of the times, from the approval of an erasure to the end of the last root that opens an earlier copy of the keys.
+func spell(t disposal.Terms) string {
+	return fmt.Sprintf("%v cooling-off + %v for the index + %v roots kept + %v of the slowest root store = %v, at most %v",
+		t.CoolingOff, disposal.IndexTime, t.KeepRoots, t.Wait, t.Total(), disposal.MaxErasureTime)
+}
+
+// stores asks the root stores. One that does not answer is part of the answer.
+func (t *Tenant) stores(ctx context.Context) []StoreStatus {
+	evidence, err := t.Keys.Evidence(ctx)
+	list := []StoreStatus{}
+	for _, e := range evidence {
+		list = append(list, NewStoreStatus(e))
+	}
+	if err != nil {
+		list = append(list, StoreStatus{Store: "root store", Problem: err.Error()})
+	}
+	return list
+}
+
+// NewStoreStatus sums up what a root store says of itself.
+func NewStoreStatus(e rootstore.Evidence) StoreStatus {
+	s := StoreStatus{Store: e.Store, Method: e.Method}
+	if e.Wait > 0 {
+		s.Wait = e.Wait.String()
+	}
+	for _, r := range e.Roots {
+		switch r.State {
+		case rootstore.Live:
+			s.Live++
+		case rootstore.Pending:
+			s.Pending++
+		}
+	}
+	return s
 }
 
 // partial counts the indexed messages that were not fully understood.

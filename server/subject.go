@@ -66,7 +66,7 @@ func (t *Tenant) describe(answer *SubjectAnswer, seq escrow.Seq, leaf uint32) er
 		return err
 	}
 	o, err := t.Opener.Open(rec)
-	if escrow.KindOf(err) == escrow.Erased {
+	if kind := escrow.KindOf(err); err != nil && (kind == escrow.Erased || kind == escrow.Denied) {
 		return nil
 	}
 	if err != nil {

@@ -8,7 +8,6 @@ import (
 
 	"escrow"
 	"escrow/archive"
-	"escrow/crypto/keytree"
 	"escrow/events"
 	"escrow/events/chronicle"
 	"escrow/ingest"
@@ -37,7 +36,7 @@ func (a *Archive) Verify(ctx context.Context, req VerifyRequest) (VerifyAnswer, 
 		answer.find(f.Place.String(), f.Kind.String(), f.Text)
 	}
 	answer.More += int(report.Count) - len(report.Findings)
-	v := audit{tenant: t, answer: &answer, subjects: map[uint32]bool{}}
+	v := audit{tenant: t, answer: &answer}
 	if err := v.run(ctx); err != nil {
 		return VerifyAnswer{}, err
 	}
@@ -79,12 +78,11 @@ func (v *VerifyAnswer) find(place, kind, text string) {
 
 // audit walks the records of one tenant twice: first the events, to learn what was ordered to be erased, then all of them.
 type audit struct {
-	tenant   *Tenant
-	answer   *VerifyAnswer
-	read     escrow.TreeSize // events among the first so many records are read
-	erasure  escrow.TreeSize // how many records there were with the last erasure read
-	subjects map[uint32]bool
-	messages []events.SeqRange
+	tenant  *Tenant
+	answer  *VerifyAnswer
+	read    escrow.TreeSize // events among the first so many records are read
+	erasure escrow.TreeSize // how many records there were with the last erasure read
+	orders  orders
 }
 
 func (v *audit) run(ctx context.Context) error {
@@ -124,7 +122,7 @@ func (v *audit) batch(ctx context.Context, recs []archive.Record) error {
 	group.SetLimit(runtime.GOMAXPROCS(0))
 	for i := range recs {
 		group.Go(func() error {
-			conditions[i], errs[i] = v.tenant.Opener.Audit(recs[i], v.ordered)
+			conditions[i], errs[i] = v.tenant.Opener.Audit(recs[i], v.orders.cover)
 			return gctx.Err()
 		})
 	}
@@ -166,10 +164,7 @@ func (v *audit) event(rec archive.Record) {
 	switch f := e.Fact.(type) {
 	case events.ErasureExecuted:
 		v.erasure = escrow.TreeSize(rec.Seq) + 1
-		for _, leaf := range f.Subjects {
-			v.subjects[leaf] = true
-		}
-		v.messages = append(v.messages, f.Messages...)
+		v.orders.add(f)
 	case events.LogIncident:
 		v.answer.Incidents++
 	}
@@ -184,7 +179,7 @@ func (v *audit) message(ctx context.Context, rec archive.Record, c ingest.Condit
 				return err
 			}
 		}
-		c, err = v.tenant.Opener.Audit(rec, v.ordered)
+		c, err = v.tenant.Opener.Audit(rec, v.orders.cover)
 	}
 	switch {
 	case err != nil:
@@ -198,21 +193,6 @@ func (v *audit) message(ctx context.Context, rec archive.Record, c ingest.Condit
 		v.answer.Present++
 	}
 	return nil
-}
-
-// ordered reports whether the ledger orders the destruction of a share.
-func (v *audit) ordered(ref keytree.Ref) bool {
-	switch ref.Kind {
-	case keytree.KindSubject:
-		return v.subjects[ref.Leaf]
-	case keytree.KindMessage:
-		for _, r := range v.messages {
-			if r.From <= escrow.Seq(ref.Leaf) && escrow.Seq(ref.Leaf) <= r.To {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 func (v *audit) fault(seq escrow.Seq, err error) {

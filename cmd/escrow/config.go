@@ -3,13 +3,16 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"io"
 	"path/filepath"
+	"time"
 
 	"escrow"
 	"escrow/ingest"
 	"escrow/internal/vfs"
 	"escrow/retention"
+	"escrow/retention/disposal"
 )
 
 // config is DIR/escrow.json. It holds no secret.
@@ -18,6 +21,8 @@ type config struct {
 	Archive string                          `json:"archive"`
 	Region  string                          `json:"region"`
 	NATS    natsConfig                      `json:"nats"`
+	Erasure erasureConfig                   `json:"erasure"`
+	Roots   []*provided                     `json:"roots,omitempty"` // root stores, up to three; none: a file beside each tenant's keys
 	Tenants map[escrow.Tenant]*tenantConfig `json:"tenants"`
 }
 
@@ -31,10 +36,47 @@ type natsConfig struct {
 	CA    string `json:"ca,omitempty"`    // certificate authority file for URL
 }
 
+// erasureConfig says how long each wait of an erasure takes. Together with the root stores it must keep the promise of a month (GDPR Art. 12(3)).
+type erasureConfig struct {
+	CoolingOffHours *int `json:"cooling_off_hours,omitempty"` // between approval and destruction; nil: 72
+	KeepRootsDays   *int `json:"keep_roots_days,omitempty"`   // for which a retired root still opens older copies of the keys; nil: 7
+}
+
+const (
+	defaultCoolingOffHours = 72
+	defaultKeepRootsDays   = 7
+)
+
+// terms are the waits that are configured; those of the root stores are not among them.
+func (e erasureConfig) terms() disposal.Terms {
+	hours, days := defaultCoolingOffHours, defaultKeepRootsDays
+	if e.CoolingOffHours != nil {
+		hours = *e.CoolingOffHours
+	}
+	if e.KeepRootsDays != nil {
+		days = *e.KeepRootsDays
+	}
+	return disposal.Terms{CoolingOff: time.Duration(hours) * time.Hour, KeepRoots: time.Duration(days) * 24 * time.Hour}
+}
+
+// check says whether the numbers make sense alone; whether their sum does is known with the root stores.
+func (e erasureConfig) check() error {
+	for what, n := range map[string]*int{"cooling_off_hours": e.CoolingOffHours, "keep_roots_days": e.KeepRootsDays} {
+		if n != nil && (*n < 0 || *n > maxWait) {
+			return escrow.Errorf("escrow", escrow.Invalid, "erasure: %s is %d, it must be 0 to %d", what, *n, maxWait)
+		}
+	}
+	return nil
+}
+
+// maxWait keeps a typing error from being multiplied beyond what a duration holds.
+const maxWait = 10_000
+
 // tenantConfig is what the controller fixed for a tenant.
 type tenantConfig struct {
 	Channels  map[escrow.Channel]ingest.ChannelRule `json:"channels,omitempty"`
 	Retention json.RawMessage                       `json:"retention,omitempty"` // schedule, see docs
+	KEK       *provided                             `json:"kek,omitempty"`       // key above the roots, which the tenant may hold itself
 	schedule  retention.Schedule
 }
 
@@ -77,6 +119,20 @@ func (c *config) check() error {
 	if c.Format != dataFormat {
 		return escrow.Errorf("escrow", escrow.Invalid, "format is %d, this version of escrow reads %d", c.Format, dataFormat)
 	}
+	if err := c.Erasure.check(); err != nil {
+		return err
+	}
+	if len(c.Roots) > maxRootStores {
+		return escrow.Errorf("escrow", escrow.Invalid, "there are %d root stores, at most %d are allowed", len(c.Roots), maxRootStores)
+	}
+	for i, r := range c.Roots {
+		if r == nil {
+			return escrow.Errorf("escrow", escrow.Invalid, "root store %d: null where an object must be", i+1)
+		}
+		if err := r.parse(fmt.Sprintf("root store %d", i+1), rootKinds()); err != nil {
+			return err
+		}
+	}
 	if len(c.Tenants) == 0 {
 		return escrow.Errorf("escrow", escrow.Invalid, "there is no tenant")
 	}
@@ -95,6 +151,11 @@ func (c *config) check() error {
 }
 
 func (t *tenantConfig) check() (err error) {
+	if t.KEK != nil {
+		if err := t.KEK.parse("kek", kekKinds()); err != nil {
+			return err
+		}
+	}
 	if len(t.Retention) > 0 {
 		if t.schedule, err = retention.ParseSchedule(t.Retention); err != nil {
 			return err

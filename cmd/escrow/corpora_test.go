@@ -124,20 +124,16 @@ func (p *program) eraseExecutive(t *testing.T, folder string, total uint64) {
 	if len(words) < 20 || len(addresses) == 0 {
 		t.Fatalf("%d words and %d addresses are too few to show anything", len(words), len(addresses))
 	}
-	args := []string{"erase", "--yes", "--case", "test/1"}
+	var target []string
 	for _, a := range addresses {
-		args = append(args, "--person", a)
+		target = append(target, "--person", a)
 	}
-	var e server.EraseAnswer
-	p.into(&e, args...)
-	if !e.Executed || e.Dies == 0 {
-		t.Fatalf("erase: %+v", e)
-	}
-	t.Logf("erased %d addresses: %d messages die, %d lose an identity; looking for %d words", len(addresses), e.Dies, e.Loses, len(words))
+	preview := p.erase(t, target...)
+	t.Logf("erased %d addresses: %d messages die, %d lose an identity; looking for %d words", len(addresses), preview.Dies, preview.LosesIdentity, len(words))
 	if _, found, err := grepFiles(p.dir, append(words, addresses...)); err != nil || found != 0 {
 		t.Errorf("%d of his words are readable in files (%v)", found, err)
 	}
-	p.verified(t, total, e.Dies)
+	p.verified(t, total, preview.Dies)
 	p.inside(func(ctx context.Context, n *node) {
 		for _, word := range words {
 			for _, field := range []string{"body", "title", "from", "to", "file", "meta"} {

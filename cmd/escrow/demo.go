@@ -23,7 +23,8 @@ import (
 )
 
 const demoHelp = `Tells the whole story on synthetic messages in twelve languages, in a temporary directory that is removed afterwards: a platform publishes,
-everything is sealed, found, proven, one client is erased, and the archive still verifies. It needs no network and leaves nothing behind.`
+everything is sealed, found, proven, one client is erased by two officers while a lawyer holds two of her messages, a certificate says so, and the archive
+still verifies. It needs no network and leaves nothing behind.`
 
 func (a *app) demoCommand() *cobra.Command {
 	c := &cobra.Command{Use: "demo", Short: "Tell the whole story in a minute", Long: demoHelp, Args: args(0, 0, "no arguments")}
@@ -48,7 +49,9 @@ type demo struct {
 	files    string
 	manifest manifest
 	node     *node
-	erased   escrow.Seq // a message of the person erased
+	erased   escrow.Seq   // a message of the person erased
+	held     []escrow.Seq // two others of hers, under a hold
+	request  escrow.Seq   // for her erasure
 }
 
 // manifest is what the demo needs of testdata/manifest.json.
@@ -97,7 +100,8 @@ func (d *demo) run(ctx context.Context) (err error) {
 		do   func(context.Context) (string, error)
 	}{
 		{"init", d.init}, {"publish", d.publish}, {"import", d.imports}, {"seal", d.seal}, {"search", d.search}, {"prove", d.prove},
-		{"erase", d.erase}, {"forget", d.forgotten}, {"verify", d.verify},
+		{"officers", d.officers}, {"hold", d.hold}, {"request", d.ask}, {"approve", d.approve}, {"erase", d.erase}, {"forget", d.forgotten},
+		{"certify", d.certify}, {"release", d.release}, {"verify", d.verify},
 	} {
 		start := d.app.now()
 		detail, err := s.do(ctx)
@@ -136,7 +140,7 @@ func (d *demo) init(ctx context.Context) (string, error) {
 	if err := os.CopyFS(d.files, testdata.Files); err != nil {
 		return "", err
 	}
-	made, err := d.app.initArchive(d.cmd, defaultTenant, defaultRegion, -1)
+	made, err := d.app.initArchive(ctx, defaultTenant, settings{region: defaultRegion, port: -1, roots: filepath.Join(filepath.Dir(d.app.dir), "roots"), acceptWeak: true})
 	if err != nil {
 		return "", err
 	}
@@ -280,64 +284,10 @@ func (d *demo) prove(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if err := archive.VerifyProof([]byte(p.Proof), []byte(p.Leaf), d.node.tenants[0].Verifier); err != nil {
+	if err := archive.VerifyProof([]byte(p.Proof), []byte(p.Leaf), d.node.tenants[0].Signer.Verifier()); err != nil {
 		return "", err
 	}
 	return fmt.Sprintf("record %d is in the log: its leaf of %d bytes and a proof of %d bytes, signed checkpoint included, verify offline", d.erased, len(p.Leaf), len(p.Proof)), nil
-}
-
-// erase erases a client.
-func (d *demo) erase(ctx context.Context) (string, error) {
-	e, err := d.node.api.Erase(ctx, server.EraseRequest{Person: d.manifest.Erase.Identities, Case: "demo/1"})
-	if err != nil {
-		return "", err
-	}
-	return fmt.Sprintf("%s asked to be forgotten: %d messages are unreadable, %d others no longer name her; event %d says so", d.manifest.Erase.Name, e.Dies, e.Loses, *e.Event), nil
-}
-
-// forgotten looks for what was erased: by search, by number, and in the dictionaries of the index, before and after it is built anew.
-func (d *demo) forgotten(ctx context.Context) (string, error) {
-	shown, err := d.node.api.Show(ctx, server.ShowRequest{ID: d.erased})
-	if err != nil {
-		return "", err
-	}
-	if shown.State != "erased" {
-		return "", fmt.Errorf("record %d is still %s", d.erased, shown.State)
-	}
-	for _, again := range []bool{false, true} {
-		if again {
-			if _, err := d.node.api.Reindex(ctx, server.ReindexRequest{}); err != nil {
-				return "", err
-			}
-		}
-		if err := d.unfindable(ctx); err != nil {
-			return "", err
-		}
-	}
-	return fmt.Sprintf("show %d says erased; none of her words is found, nor in any dictionary of the index, nor after it was rebuilt", d.erased), nil
-}
-
-func (d *demo) unfindable(ctx context.Context) error {
-	for _, word := range d.manifest.Erase.Words {
-		answer, err := d.node.api.Search(ctx, server.SearchRequest{Query: word})
-		if err != nil {
-			return err
-		}
-		if answer.Count != 0 {
-			return fmt.Errorf("one of her words is still found %d times", answer.Count)
-		}
-		stem := word[:len(word)-2]
-		for _, field := range []string{"body", "title", "file"} {
-			terms, err := d.node.tenants[0].Index.Terms(ctx, field, stem)
-			if err != nil {
-				return err
-			}
-			if len(terms) > 0 {
-				return fmt.Errorf("a dictionary of the index still holds one of her words")
-			}
-		}
-	}
-	return nil
 }
 
 // verify walks the whole archive.

@@ -14,6 +14,9 @@ import (
 	"testing"
 	"time"
 
+	"escrow/events"
+	"escrow/server"
+
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -75,6 +78,21 @@ func (p *program) into(v any, args ...string) {
 	if err := json.Unmarshal([]byte(p.ok(append(args, "--json")...)), v); err != nil {
 		p.t.Fatalf("escrow %s --json: %v", strings.Join(args, " "), err)
 	}
+}
+
+// erase has two officers erase something, and returns what was foreseen.
+func (p *program) erase(t *testing.T, target ...string) events.Counts {
+	t.Helper()
+	for _, name := range []string{demoOfficer, demoApprover} {
+		if _, err := os.Stat(filepath.Join(p.dir, "credentials", "officer-"+name+".key")); err != nil {
+			p.ok("officer", "add", name)
+		}
+	}
+	var asked server.ActAnswer
+	p.into(&asked, append([]string{"erase", "request", "--as", demoOfficer}, target...)...)
+	p.ok("erase", "approve", fmt.Sprint(asked.Event), "--as", demoApprover, "--yes")
+	p.ok("erase", "run")
+	return *asked.Preview
 }
 
 // service is a running "escrow serve".

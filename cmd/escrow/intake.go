@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 
@@ -126,7 +127,7 @@ func (n *node) openTenantLog(ctx context.Context, t *tenantNode) error {
 		return err
 	}
 	n.onClose(mark.Close)
-	sealer := &ingest.Sealer{Log: log, Ledger: t.Ledger, Keys: t.Keys, Seal: t.sealer, Recorder: t.recorder, Events: t.Disposal.Chronicle, Now: n.app.now, Logger: n.log}
+	sealer := &ingest.Sealer{Log: log, Ledger: t.Ledger, Keys: t.Keys, Seal: t.sealer, Recorder: t.recorder, Events: n.chronicle(t), Now: n.app.now, Logger: n.log}
 	n.intake.logs[t.Name], n.intake.marks[t.Name], n.intake.seals[t.Name] = log, mark, sealer
 	sealer.Sealed = func(tags [][16]byte) {
 		if n.intake.intake != nil { // nil while the log is emptied at the start
@@ -141,18 +142,19 @@ func (n *node) openTenantLog(ctx context.Context, t *tenantNode) error {
 	return nil
 }
 
-// behindLog reports whether messages were acknowledged that the ledger does not have. A watermark that cannot be read says yes: looking costs little.
-func (n *node) behindLog() bool {
-	for _, t := range n.tenants {
-		acknowledged, bad, err := natslog.ReadMark(n.app.fs, n.app.markPath(t.Name))
-		if err != nil || bad > 0 {
+// behindLog reports whether messages were acknowledged that the ledger does not have.
+func (n *node) behindLog() bool { return slices.ContainsFunc(n.tenants, n.behind) }
+
+// behind is behindLog for one tenant. A watermark that cannot be read says yes: looking costs little.
+func (n *node) behind(t *tenantNode) bool {
+	acknowledged, bad, err := natslog.ReadMark(n.app.fs, n.app.markPath(t.Name))
+	if err != nil || bad > 0 {
+		return true
+	}
+	sealed := t.Ledger.Streams()
+	for tag, counter := range acknowledged {
+		if counter > sealed[tag] {
 			return true
-		}
-		sealed := t.Ledger.Streams()
-		for tag, counter := range acknowledged {
-			if counter > sealed[tag] {
-				return true
-			}
 		}
 	}
 	return false

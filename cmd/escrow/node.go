@@ -52,7 +52,6 @@ type tenantNode struct {
 	*server.Tenant
 	sealer   *seal.Sealer
 	recorder *ingest.Recorder
-	signer   *sign.Signer
 }
 
 // fault remembers the first error that stopped a background part.
@@ -146,14 +145,47 @@ func (n *node) openTenants(ctx context.Context) error {
 	return nil
 }
 
-// openTenant opens keys, ledger, directory and index of one tenant, in this order, and completes interrupted erasures before anything can be read.
+// openTenant opens keys, ledger and pipeline of one tenant, has every erasure in the ledger repeated on the keys, and only then opens what reads. Of a
+// tenant that was erased as a whole nothing else is opened.
 func (n *node) openTenant(ctx context.Context, name escrow.Tenant, cfg *tenantConfig) (*tenantNode, error) {
-	a, origin := n.app, n.cfg.origin(name)
-	keyCfg, err := a.keyConfig(name)
+	t, err := n.openKeys(ctx, name)
 	if err != nil {
 		return nil, err
 	}
-	keys, err := keystate.Open(ctx, a.fs, a.keysDir(name), keyCfg)
+	t.Schedule = cfg.schedule
+	if err := n.openLedger(ctx, t); err != nil {
+		return nil, err
+	}
+	if err := n.openGate(ctx, t); err != nil {
+		return nil, err
+	}
+	if t.Keys.Terminated() {
+		return t, n.endTenant(ctx, t)
+	}
+	if err := n.addTrees(t); err != nil {
+		return nil, err
+	}
+	t.Opener = &ingest.Opener{Tenant: name, Keys: t.Keys, Sealer: t.sealer, Guard: t.Disposal}
+	if err := ingest.ReplayDirectory(ctx, t.Ledger, t.Opener, t.Directory); err != nil {
+		return nil, err
+	}
+	n.onClose(func() error { return saveDirectory(t) })
+	if err := n.openIndex(ctx, t); err != nil {
+		return nil, err
+	}
+	t.recorder = &ingest.Recorder{Tenant: name, Region: n.cfg.Region, Keys: t.Keys, Directory: t.Directory, Sealer: t.sealer,
+		Schedule: cfg.schedule, Channels: cfg.Channels, Rand: n.app.rand}
+	return t, nil
+}
+
+// openKeys reaches the root stores and opens the key state under them.
+func (n *node) openKeys(ctx context.Context, name escrow.Tenant) (*tenantNode, error) {
+	a := n.app
+	cfg, err := a.keysConfig(ctx, n.cfg, place{name, name})
+	if err != nil {
+		return nil, err
+	}
+	keys, err := keystate.Open(ctx, a.fs, a.keysDir(name), cfg)
 	if escrow.KindOf(err) == escrow.NotFound {
 		return nil, escrow.Errorf("escrow", escrow.Corrupt, "the keys are missing, and without them nothing can be read; restore %s from a backup: %w", a.keysDir(name), err)
 	}
@@ -161,65 +193,86 @@ func (n *node) openTenant(ctx context.Context, name escrow.Tenant, cfg *tenantCo
 		return nil, err
 	}
 	n.onClose(keys.Close)
+	origin := n.cfg.origin(name)
 	signer, err := sign.NewSigner(origin, keys.SigningKey())
 	if err != nil {
-		return nil, err
-	}
-	ledger, err := archive.Open(ctx, a.fs, a.ledgerDir(name), a.ledgerConfig(n.cfg, name, signer))
-	if err != nil {
-		return nil, err
-	}
-	n.onClose(ledger.Close)
-	if had := keys.Required(); ledger.Size() < had {
-		return nil, escrow.Errorf("escrow", escrow.Forged, "the ledger has %d records and had at least %d when its keys were last written: it was rolled back to an older copy; restore the newest one", ledger.Size(), had)
-	}
-	n.onClose(func() error { return keepSize(keys, ledger) })
-	if err := renewStale(keys); err != nil {
 		return nil, err
 	}
 	sealer, err := seal.New(a.rand)
 	if err != nil {
 		return nil, err
 	}
-	t := &tenantNode{signer: signer, sealer: sealer, Tenant: &server.Tenant{
-		Name: name, Origin: origin, Ledger: ledger, Verifier: signer.Verifier(), VKey: signer.VKey(), Keys: keys, Schedule: cfg.schedule,
-	}}
-	if err := n.addTrees(t); err != nil {
-		return nil, err
-	}
-	if err := n.openDirectory(ctx, t); err != nil {
-		return nil, err
-	}
-	t.Opener = &ingest.Opener{Tenant: name, Keys: keys, Sealer: t.sealer}
-	if err := n.openIndex(ctx, t); err != nil {
-		return nil, err
-	}
-	t.recorder = &ingest.Recorder{Tenant: name, Region: n.cfg.Region, Keys: keys, Directory: t.Directory, Sealer: t.sealer,
-		Schedule: cfg.schedule, Channels: cfg.Channels, Rand: a.rand}
-	return t, nil
+	return &tenantNode{sealer: sealer, Tenant: &server.Tenant{
+		Name: name, Origin: origin, Signer: signer, Keys: keys,
+	}}, nil
 }
 
-// renewStale gives a key state that is an older copy, or whose last change was interrupted, new keys for the index.
-func renewStale(keys *keystate.State) error {
-	if !keys.Stale() {
-		return nil
+func (n *node) openLedger(ctx context.Context, t *tenantNode) (err error) {
+	t.Ledger, err = archive.Open(ctx, n.app.fs, n.app.ledgerDir(t.Name), n.app.ledgerConfig(n.cfg, t.Name, t.Signer))
+	if err == nil {
+		n.onClose(t.Ledger.Close)
 	}
-	return keys.Update(func(tx *keystate.Tx) error {
-		tx.RenewIndexTree()
-		return nil
-	})
+	return err
 }
 
-// keepSize writes the size of the ledger into the key state, by which a ledger restored alone from an older copy is noticed.
-func keepSize(keys *keystate.State, ledger *archive.Ledger) error {
-	size := ledger.Size()
-	if size == keys.Signed() || keys.Stale() {
+// openGate opens the pipeline and goes through its gate.
+func (n *node) openGate(ctx context.Context, t *tenantNode) (err error) {
+	if t.Directory, err = n.loadDirectory(t); err != nil {
+		return err
+	}
+	t.Disposal, err = disposal.Open(ctx, disposal.Config{
+		Ledger: t.Ledger, Keys: t.Keys, Directory: t.Directory, Sealer: t.sealer, Terms: n.cfg.Erasure.terms(), Now: n.app.now, Logger: n.log,
+		Chronicle: n.chronicle(t),
+		Sealed:    func(ctx context.Context) (bool, error) { return n.sealed(ctx, t) }, Certify: t.Certify,
+	})
+	if err != nil {
+		return err
+	}
+	n.onClose(t.Disposal.KeepSize)
+	n.onClose(t.Disposal.Close)
+	return t.Disposal.Gate(ctx)
+}
+
+// chronicle makes the event records of a tenant.
+func (n *node) chronicle(t *tenantNode) chronicle.Chronicle {
+	return chronicle.Chronicle{Source: t.Origin, Now: n.app.now, Rand: n.app.rand}
+}
+
+// sealed reports whether the ledger has everything that was acknowledged. Without a log open here nothing new comes, and the watermark tells what came.
+func (n *node) sealed(ctx context.Context, t *tenantNode) (bool, error) {
+	if t.Waiting == nil {
+		return !n.behind(t), nil
+	}
+	return t.Sealed(ctx)
+}
+
+// endTenant removes what is left of a tenant that was erased as a whole, and destroys its last roots.
+func (n *node) endTenant(ctx context.Context, t *tenantNode) error {
+	t.Disposal.Attach(goneIndex{n.app.indexDir(t.Name)})
+	_, err := t.Disposal.Advance(ctx, disposal.Options{})
+	return err
+}
+
+// goneIndex is the index of a tenant that was erased as a whole.
+type goneIndex struct{ dir string }
+
+// Reach implements disposal.Index: there is nothing to reach.
+func (goneIndex) Reach(context.Context, escrow.TreeSize) (removed, redacted int, err error) {
+	return 0, 0, nil
+}
+
+// Purge implements disposal.Index.
+func (x goneIndex) Purge(ctx context.Context) ([]uint32, error) { return x.Reset(ctx) }
+
+// Reset implements disposal.Index. The keys of the files are gone with all others.
+func (x goneIndex) Reset(context.Context) ([]uint32, error) { return nil, bleveindex.Remove(x.dir) }
+
+// saveDirectory saves the subject directory, unless its keys are gone with the tenant.
+func saveDirectory(t *tenantNode) error {
+	if t.Keys.Terminated() {
 		return nil
 	}
-	return keys.Update(func(tx *keystate.Tx) error {
-		tx.SetSigned(size)
-		return nil
-	})
+	return t.Directory.Save(t.Ledger.Size())
 }
 
 func (a *app) ledgerConfig(cfg config, t escrow.Tenant, signer note.Signer) archive.Config {
@@ -246,35 +299,18 @@ func (n *node) addTrees(t *tenantNode) error {
 	})
 }
 
-// loadDirectory reads the snapshot of the directory. One that is damaged is set aside: everything in it is in the ledger, too.
+// loadDirectory reads the snapshot of the directory. One that is damaged, or older than an erasure, is set aside: everything in it is in the ledger, too.
 func (n *node) loadDirectory(t *tenantNode) (*directory.Directory, error) {
 	dir, key := n.app.keysDir(t.Name), t.Keys.Secret("directory")
 	d, err := directory.Open(n.app.fs, dir, key, t.Keys)
-	if kind := escrow.KindOf(err); kind != escrow.Corrupt && kind != escrow.Forged && kind != escrow.Erased {
+	if kind := escrow.KindOf(err); err == nil || kind != escrow.Corrupt && kind != escrow.Forged && kind != escrow.Erased {
 		return d, err
 	}
-	n.log.Warn("the snapshot of the subject directory is damaged and is built anew from the ledger", "tenant", t.Name, "err", err)
+	n.log.Warn("the snapshot of the subject directory cannot be used and is built anew from the ledger", "tenant", t.Name, "err", err)
 	if err := n.app.fs.Remove(filepath.Join(dir, "directory")); err != nil {
-		return nil, escrow.Errorf("escrow", escrow.Unavailable, "remove the damaged directory: %w", err)
+		return nil, escrow.Errorf("escrow", escrow.Unavailable, "remove the directory that cannot be used: %w", err)
 	}
 	return directory.Open(n.app.fs, dir, key, t.Keys)
-}
-
-// openDirectory loads the snapshot of the directory and brings it up to date from the ledger.
-func (n *node) openDirectory(ctx context.Context, t *tenantNode) (err error) {
-	if t.Directory, err = n.loadDirectory(t); err != nil {
-		return err
-	}
-	t.Disposal = &disposal.Pipeline{Ledger: t.Ledger, Keys: t.Keys, Directory: t.Directory, Logger: n.log,
-		Chronicle: chronicle.Chronicle{Source: t.Origin, Now: n.app.now, Rand: n.app.rand}}
-	if err := t.Disposal.Resume(ctx); err != nil {
-		return err
-	}
-	if err := ingest.ReplayDirectory(ctx, t.Ledger, &ingest.Opener{Tenant: t.Name, Keys: t.Keys, Sealer: t.sealer}, t.Directory); err != nil {
-		return err
-	}
-	n.onClose(func() error { return t.Directory.Save(t.Ledger.Size()) })
-	return nil
 }
 
 func (n *node) openIndex(ctx context.Context, t *tenantNode) (err error) {
@@ -283,7 +319,7 @@ func (n *node) openIndex(ctx context.Context, t *tenantNode) (err error) {
 	given := t.Keys.IndexLeaves()
 	t.Index, err = bleveindex.Open(ctx, dir, leaves, cfg)
 	switch escrow.KindOf(err) {
-	case escrow.Erased, escrow.Corrupt, escrow.Forged, escrow.Outdated:
+	case escrow.Erased, escrow.Corrupt, escrow.Forged:
 		n.log.Warn("the search index cannot be used and is built anew", "tenant", t.Name, "err", err)
 		if err := bleveindex.Remove(dir); err != nil {
 			return err
@@ -300,14 +336,14 @@ func (n *node) openIndex(ctx context.Context, t *tenantNode) (err error) {
 			return err
 		}
 	}
-	t.Indexer = &ingest.Indexer{Ledger: t.Ledger, Opener: t.Opener, Index: t.Index, Schedule: t.Schedule, Erasures: t.Disposal, Logger: n.log}
-	t.Disposal.Index = t.Indexer
+	t.Indexer = &ingest.Indexer{Ledger: t.Ledger, Opener: t.Opener, Index: t.Index, Erasures: t.Disposal, Logger: n.log}
+	t.Disposal.Attach(t.Indexer)
 	n.onClose(t.Disposal.Close)
 	inUse, err := t.Index.Leaves(ctx)
 	if err != nil {
 		return err
 	}
-	if err := t.Disposal.DestroyOtherFileKeys(given, inUse); err != nil {
+	if err := t.Disposal.DestroyOtherFileKeys(ctx, given, inUse); err != nil {
 		return err
 	}
 	_, err = t.Disposal.Complete(ctx)

@@ -2,40 +2,33 @@ package main
 
 import (
 	"context"
-	"path/filepath"
 	"testing"
 	"time"
 
 	"escrow"
 	"escrow/events/natslog"
 	"escrow/ingest"
+	"escrow/retention/disposal"
 	"escrow/server"
-
-	"github.com/spf13/cobra"
 )
 
 // TestCommandsSealWhatWaits leaves an acknowledged message in the log, as a crash does. A command that finds no server must take it in before it
 // answers: else somebody could be erased without the messages that only come afterwards.
 func TestCommandsSealWhatWaits(t *testing.T) {
 	ctx := context.Background()
-	a := testApp(filepath.Join(t.TempDir(), "data"))
-	c := &cobra.Command{}
-	c.SetContext(ctx)
-	if _, err := a.initArchive(c, defaultTenant, defaultRegion, -1); err != nil {
-		t.Fatal(err)
-	}
+	a := found(t, atOnce())
 	leaveInLog(t, a, message("1", "this one waits"))
 	api, done, err := a.open(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
-	found, err := api.Search(ctx, server.SearchRequest{Query: "waits"})
-	if err != nil || found.Count != 1 {
-		t.Errorf("%d messages found, %v", found.Count, err)
+	answer, err := api.Search(ctx, server.SearchRequest{Query: "waits"})
+	if err != nil || answer.Count != 1 {
+		t.Errorf("%d messages found, %v", answer.Count, err)
 	}
-	erased, err := api.Erase(ctx, server.EraseRequest{Person: []escrow.Identity{"email:ana@example.org"}})
-	if err != nil || erased.Dies != 1 {
-		t.Errorf("%d messages die, %v", erased.Dies, err)
+	preview, err := api.Preview(ctx, server.PreviewRequest{Target: person("email:ana@example.org")})
+	if err != nil || preview.Preview.Dies != 1 {
+		t.Errorf("%d messages die, %v", preview.Preview.Dies, err)
 	}
 	if err := done(); err != nil {
 		t.Error(err)
@@ -88,12 +81,7 @@ func leaveInLog(t *testing.T, a *app, payload []byte) {
 // TestErasureWaitsForTheLog orders an erasure while messages that were acknowledged before it wait to be sealed: nothing may be destroyed until they are.
 func TestErasureWaitsForTheLog(t *testing.T) {
 	ctx := context.Background()
-	a := testApp(filepath.Join(t.TempDir(), "data"))
-	c := &cobra.Command{}
-	c.SetContext(ctx)
-	if _, err := a.initArchive(c, defaultTenant, defaultRegion, -1); err != nil {
-		t.Fatal(err)
-	}
+	a := found(t, atOnce())
 	leaveInLog(t, a, message("1", "this one waits"))
 	n, err := a.openNode(ctx, nodeOptions{log: true, private: true})
 	if err != nil {
@@ -110,15 +98,36 @@ func TestErasureWaitsForTheLog(t *testing.T) {
 	tenant.Acknowledged = func() map[[16]byte]uint64 { return counters }
 	waiting := uint64(1)
 	tenant.Waiting = func(context.Context) (uint64, error) { return waiting, nil }
-	erase := server.EraseRequest{Person: []escrow.Identity{"email:ana@example.org"}}
 	hurried, cancel := context.WithTimeout(ctx, 200*time.Millisecond)
 	defer cancel()
-	if answer, err := n.api.Erase(hurried, erase); escrow.KindOf(err) != escrow.Unavailable || answer.Executed {
-		t.Errorf("with a message waiting: executed %v, %v; want unavailable", answer.Executed, err)
+	if _, err := n.api.Preview(hurried, server.PreviewRequest{Target: person("email:ana@example.org")}); escrow.KindOf(err) != escrow.Unavailable {
+		t.Errorf("a preview with a message waiting: %v; want unavailable", err)
 	}
 	waiting = 0 // it was lost: waiting longer helps nobody
-	if answer, err := n.api.Erase(ctx, erase); err != nil || !answer.Executed || answer.Dies != 1 {
-		t.Errorf("with nothing waiting: executed %v, %d die, %v", answer.Executed, answer.Dies, err)
+	officers, err := newOffice(ctx, a, n.api)
+	if err != nil {
+		t.Fatal(err)
+	}
+	draft, request, err := officers.approve(ctx, person("email:ana@example.org"))
+	if err != nil || draft.Preview.Dies != 1 {
+		t.Fatalf("with nothing waiting: %v", err)
+	}
+	waiting = 1
+	if sealed, err := tenant.Sealed(hurried); sealed || escrow.KindOf(err) != escrow.Unavailable {
+		t.Errorf("sealed %v, %v", sealed, err)
+	}
+	if _, err := tenant.Disposal.Advance(ctx, disposal.Options{}); escrow.KindOf(err) != escrow.Unavailable {
+		t.Errorf("carried out with a message waiting: %v; want unavailable", err)
+	}
+	if c, err := tenant.Disposal.Case(request); err != nil || c.Executed != nil {
+		t.Errorf("ordered with a message waiting: %v", err)
+	}
+	waiting = 0
+	if _, err := n.api.Advance(ctx, server.AdvanceRequest{}); err != nil {
+		t.Error(err)
+	}
+	if c, err := tenant.Disposal.Case(request); err != nil || c.Purged == nil {
+		t.Errorf("not carried out with nothing waiting: %v", err)
 	}
 	if err := n.close(); err != nil {
 		t.Error(err)

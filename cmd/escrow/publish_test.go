@@ -22,7 +22,7 @@ func startNode(t *testing.T) (dir string, n *node) {
 	t.Helper()
 	dir = t.TempDir()
 	a := testApp(dir)
-	for _, args := range [][]string{{"init", "--nats-port", "-1"}, {"platform", "add", "crm", "--channel", "chat"}} {
+	for _, args := range [][]string{{"init", "--nats-port", "-1", "--cooling-off-hours", "0", "--keep-roots-days", "0"}, {"platform", "add", "crm", "--channel", "chat"}} {
 		if code := run(context.Background(), append(args, "--data", dir), a.stdio); code != exitOK {
 			t.Fatalf("escrow %v: exit code %d", args, code)
 		}
@@ -148,10 +148,14 @@ func TestErasedIdIsRefused(t *testing.T) {
 	if err := n.settle(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := n.api.Erase(ctx, server.EraseRequest{Person: []escrow.Identity{"email:ana@example.org"}}); err != nil {
+	officers, err := newOffice(ctx, n.app, n.api)
+	if err != nil {
 		t.Fatal(err)
 	}
-	_, err := js.Publish(ctx, "escrow.in.main.chat", data)
+	if _, _, err := officers.erase(ctx, person("email:ana@example.org")); err != nil {
+		t.Fatal(err)
+	}
+	_, err = js.Publish(ctx, "escrow.in.main.chat", data)
 	if api, ok := errors.AsType[*jetstream.APIError](err); !ok || api.Code != 410 || int(api.ErrorCode) != 20410 {
 		t.Errorf("%v", err)
 	}
@@ -175,10 +179,14 @@ func TestVerifyBesideErasures(t *testing.T) {
 	if err := n.settle(ctx); err != nil {
 		t.Fatal(err)
 	}
+	officers, err := newOffice(ctx, n.app, n.api)
+	if err != nil {
+		t.Fatal(err)
+	}
 	done := make(chan error, 1)
 	go func() {
 		for i := range people {
-			_, err := n.api.Erase(ctx, server.EraseRequest{Person: []escrow.Identity{escrow.Identity(fmt.Sprintf("email:p%d@example.org", i))}})
+			_, _, err := officers.erase(ctx, person(escrow.Identity(fmt.Sprintf("email:p%d@example.org", i))))
 			if err != nil {
 				done <- err
 				return
@@ -211,7 +219,7 @@ func TestVerifyBesideErasures(t *testing.T) {
 func TestShowsErasure(t *testing.T) {
 	dir := t.TempDir()
 	a := testApp(dir)
-	if code := run(context.Background(), []string{"init", "--data", dir, "--nats-port", "-1"}, a.stdio); code != exitOK {
+	if code := run(context.Background(), []string{"init", "--data", dir, "--nats-port", "-1", "--cooling-off-hours", "0", "--keep-roots-days", "0"}, a.stdio); code != exitOK {
 		t.Fatal(code)
 	}
 	cfg, err := a.loadConfig()
@@ -236,13 +244,13 @@ func TestShowsErasure(t *testing.T) {
 	if err := n.settle(ctx); err != nil {
 		t.Fatal(err)
 	}
+	officers, err := newOffice(ctx, a, n.api)
+	if err != nil {
+		t.Fatal(err)
+	}
 	var states []string
 	for _, id := range []escrow.Identity{"email:ana@example.org", "email:bo@example.org"} {
-		preview, err := n.api.Erase(ctx, server.EraseRequest{Person: []escrow.Identity{id}, DryRun: true})
-		if err != nil {
-			t.Fatal(err)
-		}
-		e, err := n.api.Erase(ctx, server.EraseRequest{Person: []escrow.Identity{id}})
+		draft, e, err := officers.erase(ctx, person(id))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -250,7 +258,7 @@ func TestShowsErasure(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		states = append(states, fmt.Sprintf("%d die, %s, by the last event: %v", preview.Dies, r.State, r.ErasedBy != nil && *r.ErasedBy == *e.Event))
+		states = append(states, fmt.Sprintf("%d die, %s, by the last event: %v", draft.Preview.Dies, r.State, r.ErasedBy != nil && *r.ErasedBy == record(e, "ordered")))
 	}
 	want := []string{"0 die, present, by the last event: false", "1 die, erased, by the last event: true"}
 	if d := cmp.Diff(want, states); d != "" {

@@ -109,7 +109,7 @@ func exitCode(err error) int {
 const rootHelp = `Escrow archives messages so that they can be searched, proven and forgotten.
 
 Messages arrive on a NATS JetStream log, are sealed with a key for every person and every day into an append-only ledger, and are found through an
-encrypted index. Erasing a person destroys a key; the proofs of everything else stay valid.
+encrypted index. Erasing a person destroys a key, when two officers agree; the proofs of everything else stay valid.
 
 Start with "escrow demo". Commands work with or without a running "escrow serve".
 
@@ -127,7 +127,7 @@ func (a *app) command() *cobra.Command {
 	flags.BoolVarP(&a.verbose, "verbose", "v", false, "log more to stderr")
 	root.AddCommand(
 		a.demoCommand(), a.initCommand(), a.serveCommand(), a.importCommand(), a.searchCommand(), a.showCommand(), a.proofCommand(), a.subjectCommand(),
-		a.eraseCommand(), a.verifyCommand(), a.reindexCommand(), a.statusCommand(), a.platformCommand(), a.benchCommand(), a.versionCommand(),
+		a.eraseCommand(), a.holdCommand(), a.retentionCommand(), a.officerCommand(), a.verifyCommand(), a.reindexCommand(), a.statusCommand(), a.platformCommand(), a.doctorCommand(), a.benchCommand(), a.versionCommand(),
 	)
 	return group(root)
 }

@@ -70,6 +70,9 @@ func (a *app) printHits(w io.Writer, answer server.SearchAnswer) error {
 	if answer.Partial > 0 {
 		fmt.Fprintf(w, " (%d messages in it were not fully understood)", answer.Partial)
 	}
+	if answer.Excluded > 0 {
+		fmt.Fprintf(w, "; %d people are left out, whose erasure is approved", answer.Excluded)
+	}
 	_, err := fmt.Fprintln(w)
 	return err
 }

@@ -17,7 +17,8 @@ import (
 func (a *app) showCommand() *cobra.Command {
 	var original bool
 	c := &cobra.Command{Use: "show ID", Short: "Show one record: message, event or what is left of it", Args: args(1, 1, "the id of a record"),
-		Long: "Shows one record. IDs are those printed by search. A record that was erased says so and by which event; the exit code is 4 then."}
+		Long: "Shows one record. IDs are those printed by search. A record that was erased says so and by which event; the exit code is 4 then. " +
+			"One whose erasure is approved is shown to nobody; the exit code is 5."}
 	c.Flags().BoolVar(&original, "original", false, "write the original bytes, exactly as they arrived, and nothing else")
 	c.RunE = func(c *cobra.Command, ids []string) error {
 		seq, err := parseSeq(ids[0])
@@ -35,8 +36,11 @@ func (a *app) showCommand() *cobra.Command {
 			if err := a.print(answer, func(w io.Writer) error { return printRecord(w, answer) }); err != nil {
 				return err
 			}
-			if answer.State == "erased" {
+			switch answer.State {
+			case "erased":
 				return &exitError{code: exitNotFound}
+			case "restricted":
+				return &exitError{code: exitDenied}
 			}
 			return nil
 		})
@@ -49,6 +53,8 @@ func (a *app) writeOriginal(answer server.ShowAnswer) error {
 	switch {
 	case answer.State == "erased":
 		return escrow.Errorf("escrow", escrow.Erased, "record %d was erased; its original bytes can no longer be read by anybody", answer.ID)
+	case answer.State == "restricted":
+		return escrow.Errorf("escrow", escrow.Denied, "record %d is shown to nobody: its erasure is approved and is being carried out", answer.ID)
 	case answer.Message == nil:
 		return escrow.Errorf("escrow", escrow.NotFound, "record %d is an event of the archive (%s) and has no original bytes", answer.ID, answer.Kind)
 	}
@@ -71,6 +77,8 @@ func printRecord(w io.Writer, r server.ShowAnswer) error {
 		fmt.Fprintf(w, "erased    by event %d; the content can no longer be read by anybody\n", *r.ErasedBy)
 	case r.State == "erased":
 		fmt.Fprintln(w, "erased    its retention period is over; the content can no longer be read by anybody")
+	case r.State == "restricted":
+		fmt.Fprintln(w, "restricted  its erasure is approved and is being carried out; it is shown to nobody")
 	case r.Message != nil:
 		printMessage(w, r)
 	default:

@@ -5,11 +5,8 @@ import (
 	"io"
 	"runtime"
 	"runtime/debug"
-	"strings"
-	"time"
 
 	"escrow"
-	"escrow/events/natslog"
 	"escrow/server"
 
 	"github.com/spf13/cobra"
@@ -80,43 +77,6 @@ func (a *app) reindexCommand() *cobra.Command {
 	return c
 }
 
-func (a *app) statusCommand() *cobra.Command {
-	c := &cobra.Command{Use: "status", Short: "How the archive is", Args: args(0, 0, "no arguments")}
-	c.RunE = func(c *cobra.Command, _ []string) error {
-		return a.with(c.Context(), func(api server.API) error {
-			answer, err := api.Status(c.Context(), server.StatusRequest{Tenant: escrow.Tenant(a.tenant)})
-			if err != nil {
-				return err
-			}
-			return a.print(answer, func(w io.Writer) error { return printStatus(w, answer) })
-		})
-	}
-	return c
-}
-
-func printStatus(w io.Writer, s server.StatusAnswer) error {
-	if s.Server {
-		fmt.Fprintf(w, "server     running since %s, platforms connect to %s\n", s.Started.Format(time.RFC3339), s.NATS)
-	} else {
-		fmt.Fprintln(w, "server     not running")
-	}
-	for _, t := range s.Tenants {
-		fmt.Fprintf(w, "tenant     %s (%s)\n", t.Tenant, t.Origin)
-		fmt.Fprintf(w, "  ledger   %d records in %d channels, %.1f MB\n", t.Records, t.Channels, float64(t.Bytes)/1e6)
-		fmt.Fprintf(w, "  index    reflects %d of %d records; %d messages not fully understood\n", t.Indexed, t.Records, t.Partial)
-		fmt.Fprintf(w, "  log      %d acknowledged messages wait to be sealed; %d incidents\n", t.Waiting, t.Incidents)
-		fmt.Fprintf(w, "  keys     epoch %d, %d erasures\n", t.Epoch, t.Erasures)
-		fmt.Fprintf(w, "  verifier %s\n", t.Key)
-		if in := t.Intake; in != nil {
-			fmt.Fprintf(w, "  intake   %s\n", strings.TrimSpace(fmt.Sprintf("%d accepted, %d duplicates, %d refused", in.Accepted, in.Duplicates, refused(in))))
-		}
-		if t.Halted != "" {
-			fmt.Fprintf(w, "  HALTED   %s\n", t.Halted)
-		}
-	}
-	return nil
-}
-
 func (a *app) versionCommand() *cobra.Command {
 	c := &cobra.Command{Use: "version", Short: "Print version, Go version and formats", Args: args(0, 0, "no arguments")}
 	c.RunE = func(*cobra.Command, []string) error {
@@ -148,12 +108,4 @@ func version() string {
 		}
 	}
 	return "development"
-}
-
-// refused adds up the publishes the intake refused.
-func refused(in *natslog.IntakeStats) (n uint64) {
-	for _, k := range in.Refused {
-		n += k
-	}
-	return n
 }

@@ -6,7 +6,10 @@ import (
 	"log/slog"
 	"path/filepath"
 
+	"escrow"
+	"escrow/events"
 	"escrow/events/chronicle"
+	"escrow/events/officers"
 	"escrow/index/bleveindex"
 	"escrow/ingest"
 	"escrow/retention/disposal"
@@ -17,6 +20,7 @@ type filled struct {
 	*tenant
 	letters  letters
 	disposal *disposal.Pipeline
+	officers [2]func(events.Act) (events.Act, error) // each signs an act
 	index    *bleveindex.Index // nil until there is one
 	indexer  *ingest.Indexer
 	bare     *bareIndex // nil until there is one
@@ -33,14 +37,64 @@ func (b *bench) ready(ctx context.Context) (*filled, error) {
 		return nil, err
 	}
 	f := &filled{tenant: t, letters: letters{words: b.words, name: "f", size: smallBytes, total: b.cfg.Messages}}
-	f.disposal = &disposal.Pipeline{Ledger: t.ledger, Keys: t.keys, Directory: t.directory, Logger: slog.New(slog.DiscardHandler),
-		Chronicle: chronicle.Chronicle{Source: t.ledger.Origin(), Now: b.cfg.Now, Rand: b.cfg.Rand}}
 	if _, err := b.fill(ctx, t, f.letters, b.cfg.Messages, batch); err != nil {
+		return nil, err
+	}
+	if err := b.openPipeline(ctx, f); err != nil {
 		return nil, err
 	}
 	b.onClose(f.closeIndexes)
 	b.filled = f
 	return f, f.letBareIndexesBe(ctx, b)
+}
+
+// openPipeline opens the pipeline without any waiting, and brings in the two officers it takes.
+func (b *bench) openPipeline(ctx context.Context, f *filled) (err error) {
+	f.disposal, err = disposal.Open(ctx, disposal.Config{Ledger: f.ledger, Keys: f.keys, Directory: f.directory, Sealer: f.sealer,
+		Now: b.cfg.Now, Logger: slog.New(slog.DiscardHandler), Chronicle: chronicle.Chronicle{Source: f.ledger.Origin(), Now: b.cfg.Now, Rand: b.cfg.Rand}})
+	if err != nil {
+		return err
+	}
+	b.onClose(f.disposal.Close)
+	f.opener.Guard = f.disposal
+	if err := f.disposal.Gate(ctx); err != nil {
+		return err
+	}
+	for i, name := range []string{"dpo", "legal"} {
+		secret, key, err := officers.NewKey(b.cfg.Rand, name)
+		if err != nil {
+			return err
+		}
+		if f.officers[i], err = b.officer(f, secret); err != nil {
+			return err
+		}
+		if _, err := f.act(ctx, i, events.OfficerAdded{Officer: name, Key: key}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// officer returns what signs acts with a key.
+func (b *bench) officer(f *filled, secret string) (func(events.Act) (events.Act, error), error) {
+	signer, err := officers.ParseKey(secret)
+	if err != nil {
+		return nil, err
+	}
+	return func(act events.Act) (events.Act, error) {
+		act = act.SignedBy(signer.Name(), "")
+		statement, err := officers.Sign(officers.Draft(f.ledger.Origin(), act, b.cfg.Now()), signer)
+		return act.SignedBy(signer.Name(), statement), err
+	}, nil
+}
+
+// act records what an officer signs.
+func (f *filled) act(ctx context.Context, officer int, act events.Act) (escrow.Seq, error) {
+	signed, err := f.officers[officer](act)
+	if err != nil {
+		return 0, err
+	}
+	return f.disposal.Record(ctx, signed)
 }
 
 // indexed returns the filled tenant with both indexes.
@@ -73,7 +127,7 @@ func (b *bench) openIndex(ctx context.Context, f *filled, name string) error {
 	}
 	f.index = x
 	f.indexer = &ingest.Indexer{Ledger: f.ledger, Opener: f.opener, Index: x, Erasures: f.disposal, Logger: slog.New(slog.DiscardHandler)}
-	f.disposal.Index = f.indexer
+	f.disposal.Attach(f.indexer)
 	return nil
 }
 

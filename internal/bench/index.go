@@ -8,7 +8,6 @@ import (
 	"escrow/archive"
 	"escrow/index"
 	"escrow/ingest"
-	"escrow/retention"
 )
 
 // index compares the indexer, which opens and parses every record of the ledger, with Bleve that is handed the documents.
@@ -86,5 +85,5 @@ func (f *filled) document(i int) (index.Document, error) {
 		leaf, _ := f.directory.Lookup(p.ID.Scoped(channel))
 		o.Subjects = append(o.Subjects, leaf)
 	}
-	return ingest.Document(o, retention.Schedule{}), nil
+	return ingest.Document(o), nil
 }

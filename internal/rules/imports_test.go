@@ -85,7 +85,8 @@ var importTable = map[string]may{
 
 	"server": {
 		"archive": "reads", "archive/backup": "backups", "crypto/directory": "subjects", "crypto/keystate": "shares", "crypto/keytree": "names leaves", "crypto/seal": "opens facets",
-		"crypto/sign": "keys to print", "events": "events", "events/chronicle": "events as ledger entries",
+		"crypto/sign": "keys to print", "crypto/rootstore": "what root stores say of themselves", "events": "events", "events/chronicle": "events as ledger entries",
+		"events/officers": "drafts of what officers sign", "privacy/certificate": "certificates of erasure",
 		"events/natslog": "status of the log", "index": "queries", "index/bleveindex": "searches",
 		"ingest": "views of records", "ingest/source": "imports", "internal/vfs": "run files", "privacy": "cases", "retention": "schedules",
 		"retention/disposal": "erasure",
@@ -93,12 +94,15 @@ var importTable = map[string]may{
 	"internal/bench": {
 		"archive": "measures each part beside its bare counterpart", "crypto/directory": "as for the archive", "crypto/keystate": "as for the archive",
 		"crypto/keytree": "as for the archive", "crypto/seal": "as for the archive", "crypto/sign": "as for the archive", "events": "as for the archive",
+		"crypto/rootstore": "as for the archive", "crypto/rootstore/file": "as for the archive", "events/officers": "as for the archive",
 		"events/chronicle": "as for the archive", "events/natslog": "as for the archive", "index": "as for the archive",
 		"index/bleveindex": "as for the archive", "ingest": "as for the archive", "internal/vfs": "as for the archive",
 		"retention": "as for the archive", "retention/disposal": "as for the archive", "server": "as for the archive",
 	},
 	"cmd/escrow": {
 		"archive": "wiring", "archive/backup": "wiring", "archive/segment": "wiring", "crypto/directory": "wiring", "crypto/keystate": "wiring", "crypto/keytree": "wiring",
+		"crypto/rootstore": "wiring", "crypto/rootstore/file": "wiring", "crypto/rootstore/vault": "wiring", "events/officers": "signs what officers do",
+		"privacy/certificate": "checks certificates without an archive",
 		"crypto/seal": "wiring", "crypto/sign": "wiring", "events": "wiring", "events/chronicle": "wiring", "events/natslog": "wiring", "index": "wiring", "index/bleveindex": "wiring",
 		"ingest": "wiring", "ingest/source": "wiring", "internal/bench": "wiring", "internal/vfs": "wiring", "privacy": "wiring", "retention": "wiring",
 		"retention/disposal": "wiring", "server": "wiring", "testdata": "the messages of the demo",
