@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -42,7 +43,7 @@ func TestErasureOfAPerson(t *testing.T) {
 	for _, step := range st.Steps {
 		steps = append(steps, strings.TrimSpace(step.Step+" "+step.Officer))
 	}
-	if d := cmp.Diff([]string{"requested dpo", "approved legal", "restricted", "ordered", "committed", "purged", "roots destroyed", "roots destroyed"}, steps); d != "" {
+	if d := cmp.Diff([]string{"roots destroyed", "requested dpo", "approved legal", "restricted", "ordered", "committed", "purged", "roots destroyed", "roots destroyed", "roots destroyed", "roots destroyed"}, steps); d != "" {
 		t.Errorf("steps (-want +got):\n%s", d)
 	}
 	if d := cmp.Diff([]certificate.Held{{Hold: 1, Facets: 1}, {Hold: 2, Facets: 2}}, st.Held); d != "" {
@@ -51,13 +52,8 @@ func TestErasureOfAPerson(t *testing.T) {
 	if d := cmp.Diff(&person.Preview, st.Preview); d != "" {
 		t.Errorf("preview (-want +got):\n%s", d)
 	}
-	if st.Keys == nil || st.Keys.Epoch != 9 || *st.Keys.Before != 8 || st.Keys.Shares != 1 || st.Index.Redacted != 2 || len(st.Roots) != 3 {
+	if st.Keys == nil || st.Keys.Epoch != 9 || *st.Keys.Before != 8 || *st.Keys.Cleaned != 10 || st.Keys.Shares != 1 || st.Index.Redacted != 2 || len(st.Roots) != 12 {
 		t.Errorf("keys %+v, index %+v, roots %+v", st.Keys, st.Index, st.Roots)
-	}
-	if !slices.ContainsFunc(st.Remains, func(r certificate.Remaining) bool {
-		return strings.Contains(r.What, "awskms") && strings.HasPrefix(r.Until, "2026-11-")
-	}) {
-		t.Errorf("the root at the provider does not remain: %+v", st.Remains)
 	}
 	for _, claim := range st.Claims {
 		if claim.Basis != certificate.Proven && claim.Basis != certificate.Attested {
@@ -100,14 +96,14 @@ func TestTheSameLedgerGivesTheSameBytes(t *testing.T) {
 		}
 	}
 	b.write(archive.KindErase, events.ErasureExecuted{Scope: events.ScopePerson, Subjects: []uint32{7, 8}, Requests: []escrow.Seq{s.seq, later.seq}, Basis: "b"})
-	b.write(archive.KindKeyEpoch, events.EpochCommitted{Epoch: 10, State: "5f", Applied: b.ledger.Size()})
+	b.write(archive.KindKeyEpoch, events.EpochCommitted{Epoch: 11, State: "5f", Applied: b.ledger.Size()})
 	b.write(archive.KindPurge, events.IndexPurged{UpTo: b.ledger.Size()})
-	b.write(archive.KindKeyEpoch, events.RootsDestroyed{Roots: []events.RootDestroyed{{Epoch: 9, Store: "file", State: events.RootGone}}})
+	b.roots(root(10, "file", gone))
 	grown, _ := b.build(s.seq)
 	if first.Digest != grown.Digest {
 		t.Errorf("the statement changed:\n%s", cmp.Diff(first.Statement, grown.Statement))
 	}
-	if second, _ := b.build(later.seq); !second.Statement.Final || *second.Statement.Keys.Before != 9 {
+	if second, _ := b.build(later.seq); !second.Statement.Final || *second.Statement.Keys.Before != 10 {
 		t.Errorf("the second request, in a batch: %+v", second.Statement)
 	}
 }
@@ -115,15 +111,18 @@ func TestTheSameLedgerGivesTheSameBytes(t *testing.T) {
 // TestInterim builds after every step: what is pending is listed, and Digest refuses until nothing is.
 func TestInterim(t *testing.T) {
 	want := map[string]string{
-		"requested":   "approved restricted ordered committed purged roots destroyed",
-		"approved":    "restricted ordered committed purged roots destroyed",
-		"restricted":  "ordered committed purged roots destroyed",
-		"slots":       "ordered committed purged roots destroyed",
-		"ordered":     "committed purged roots destroyed",
-		"committed":   "purged roots destroyed",
-		"purged":      "roots destroyed",
-		"first roots": "roots destroyed",
-		"last root":   "",
+		"requested":             "approved restricted ordered committed purged roots destroyed",
+		"approved":              "restricted ordered committed purged roots destroyed",
+		"restricted":            "ordered committed purged roots destroyed",
+		"slots":                 "ordered committed purged roots destroyed",
+		"ordered":               "committed purged roots destroyed",
+		"committed":             "purged roots destroyed",
+		"cleaned":               "purged roots destroyed",
+		"purged":                "roots destroyed",
+		"first roots":           "roots destroyed",
+		"roots at the provider": "roots destroyed",
+		"last root but one":     "roots destroyed",
+		"last root":             "",
 	}
 	for _, step := range sound().steps {
 		t.Run(step.name, func(t *testing.T) {
@@ -139,6 +138,12 @@ func TestInterim(t *testing.T) {
 			_, err := certificate.Digest(t.Context(), b.ledger, s.seq)
 			if final := want[step.name] == ""; final && err != nil || !final && (err == nil || escrow.KindOf(err) != escrow.Unavailable) {
 				t.Errorf("Digest: %v", err)
+			}
+			atProvider := slices.ContainsFunc(c.Statement.Remains, func(r certificate.Remaining) bool {
+				return strings.Contains(r.What, "epoch 9 in the hands of the provider (awskms)") && strings.HasPrefix(r.Until, "2026-11-")
+			})
+			if want := strings.HasPrefix(step.name, "roots at") || strings.HasSuffix(step.name, "but one"); atProvider != want {
+				t.Errorf("what remains at the provider is listed: %v; %+v", atProvider, c.Statement.Remains)
 			}
 		})
 	}
@@ -196,6 +201,37 @@ func TestKinds(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	}
+}
+
+// TestNothingLeft: an order that finds nothing to destroy begins no epoch, and roots that went before it are evidence enough.
+func TestNothingLeft(t *testing.T) {
+	b, s := newBook(t), sound()
+	s.steps = s.steps[:5]
+	s.replace("slots", func(b *book, _ *story) {
+		b.roots(root(6, "awskms", gone), root(7, "file", gone), root(7, "awskms", &b.now))
+		b.roots(root(7, "file", gone), root(7, "awskms", gone))
+		b.roots(root(3, "file", gone)) // of no concern
+		b.now = b.now.Add(3 * time.Hour)
+	})
+	s.tell(b, "")
+	b.write(archive.KindKeyEpoch, events.EpochCommitted{Epoch: 8, State: "5d", Applied: b.ledger.Size()})
+	b.write(archive.KindPurge, events.IndexPurged{UpTo: b.ledger.Size()})
+	b.roots(root(8, "file", gone))
+	c, _ := b.build(s.seq)
+	if !c.Statement.Final || c.Statement.Keys.Epoch != 8 || len(c.Statement.Roots) != 2 {
+		t.Errorf("final %v, pending %q, epoch %d, roots %+v", c.Statement.Final, c.Statement.Pending, c.Statement.Keys.Epoch, c.Statement.Roots)
+	}
+}
+
+// TestFirstEpoch: before the first epoch there is no root.
+func TestFirstEpoch(t *testing.T) {
+	b := newBook(t)
+	seq := b.write(archive.KindErase, events.ErasureExecuted{Scope: events.ScopeExpiry, Days: []events.DayRange{{Class: 1, From: 0, To: 1}}, Basis: "schedule"})
+	b.write(archive.KindKeyEpoch, events.EpochCommitted{Epoch: 1, State: "01", Applied: b.ledger.Size()})
+	b.write(archive.KindPurge, events.IndexPurged{UpTo: b.ledger.Size()})
+	if c, _ := b.build(seq); !c.Statement.Final || len(c.Statement.Roots) != 0 {
+		t.Errorf("final %v, pending %q, roots %+v", c.Statement.Final, c.Statement.Pending, c.Statement.Roots)
 	}
 }
 

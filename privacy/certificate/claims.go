@@ -35,6 +35,9 @@ func (s *story) statement(held []Held) Statement {
 		if s.before != nil {
 			st.Keys.Before = &s.before.fact.Epoch
 		}
+		if s.cleaned != nil {
+			st.Keys.Cleaned = &s.cleaned.fact.Epoch
+		}
 	}
 	if s.purged != nil {
 		f := s.purged.fact
@@ -97,7 +100,7 @@ func (s *story) steps() []Step {
 	if s.purged != nil {
 		steps = append(steps, Step{Step: Purged, Record: s.purged.seq, Time: s.purged.time})
 	}
-	for _, d := range s.destroyed {
+	for _, d := range s.destroyed { // may have been recorded before the order, if nothing was left to destroy
 		steps = append(steps, Step{Step: Destroyed, Record: d.seq, Time: d.time})
 	}
 	slices.SortStableFunc(steps, func(a, b Step) int { return cmp.Compare(a.Record, b.Record) })
@@ -121,17 +124,31 @@ func (s *story) pending() []string {
 	return names
 }
 
-// roots returns the evidence for the roots that opened states before the epoch committed.
+// roots returns the evidence for the roots that opened states before the first epoch without the keys.
 func (s *story) roots() []Root {
 	var roots []Root
 	for _, d := range s.destroyed {
 		for _, r := range d.fact.Roots {
-			if r.Epoch < s.committed.fact.Epoch {
+			if r.Epoch < s.epoch() {
 				roots = append(roots, Root{Epoch: r.Epoch, Store: plain(r.Store), Method: plain(r.Method), State: plain(r.State), Due: r.Due, Record: d.seq})
 			}
 		}
 	}
 	return roots
+}
+
+// latest returns the last evidence for each root.
+func latest(roots []Root) []Root {
+	var last []Root
+	for _, r := range roots {
+		i := slices.IndexFunc(last, func(l Root) bool { return l.Epoch == r.Epoch && l.Store == r.Store })
+		if i < 0 {
+			last = append(last, r)
+			continue
+		}
+		last[i] = r
+	}
+	return last
 }
 
 // plain returns text from elsewhere as it can stand in a statement: short, and spelt the same by every JSON writer.
@@ -182,7 +199,14 @@ func (s *story) proven() []Claim {
 		if s.before != nil {
 			records = slices.Insert(records, 0, s.before.seq)
 		}
-		prove(records, "After the order a key state of a new epoch, %d, with the digest named here, was recorded as the one in force.", s.committed.fact.Epoch)
+		if s.before != nil && s.before.fact.Epoch == s.committed.fact.Epoch {
+			prove(records, "After the order the key state of epoch %d, with the digest named here, was recorded as the one in force, as before it.", s.committed.fact.Epoch)
+		} else {
+			prove(records, "After the order a key state of a new epoch, %d, with the digest named here, was recorded as the one in force.", s.committed.fact.Epoch)
+		}
+	}
+	if s.cleaned != nil {
+		prove([]escrow.Seq{s.cleaned.seq, s.purged.seq}, "Before the purge of the index a key state of a later epoch, %d, was recorded as the one in force.", s.cleaned.fact.Epoch)
 	}
 	return claims
 }
@@ -210,13 +234,13 @@ func (s *story) attested(held []Held) []Claim {
 		attest([]escrow.Seq{s.committed.seq}, "The key state of this epoch cannot derive the shares the order names: %d were destroyed with this change. What they encrypted is unreadable, for the operator too.", s.committed.fact.Shares)
 	}
 	if s.purged != nil {
-		attest([]escrow.Seq{s.purged.seq}, "No file of the search index holds a word of what was destroyed, unless a message that stays has it too.")
+		attest([]escrow.Seq{s.purged.seq}, "No file of the search index holds a word of what was destroyed, unless a message that stays has it too, and the keys of the files replaced are destroyed.")
 	}
 	if len(s.destroyed) > 0 {
 		attest(recordsOf(s.destroyed), "The root stores destroyed the roots listed, in the way they describe; the state is what they said when it was recorded.")
 	}
 	if s.gone {
-		attest(nil, "All roots older than those listed had been destroyed before. No earlier copy of the key state can be opened with any root of the archive.")
+		attest(nil, "All roots older than those listed, and where none is listed all there were, had been destroyed before. No earlier copy of the key state can be opened with any root of the archive.")
 	}
 	attest(nil, "No copy of keys or of readable content was made outside of what the archive controls, other than exports it has recorded.")
 	return claims
@@ -241,13 +265,13 @@ func (s *story) remains(held []Held) []Remaining {
 	if !s.gone {
 		list = append(list, Remaining{"earlier copies of the key state, which the roots before this epoch open", "those roots are destroyed"})
 	}
-	for _, r := range s.roots() {
-		if r.State == events.RootPending {
+	for _, r := range latest(s.roots()) {
+		if r.State != events.RootGone {
 			until := "not stated by the provider"
 			if r.Due != nil {
 				until = r.Due.UTC().Format(time.RFC3339)
 			}
-			list = append(list, Remaining{fmt.Sprintf("the root of epoch %d in the hands of the provider (%s), disabled", r.Epoch, r.Store), until})
+			list = append(list, Remaining{fmt.Sprintf("the root of epoch %d in the hands of the provider (%s), which says it is %s", r.Epoch, r.Store, r.State), until})
 		}
 	}
 	for _, h := range held {

@@ -18,16 +18,15 @@ type collection struct {
 
 	officers  []escrow.Seq
 	holds     map[uint32][]escrow.Seq // placed and released, by hold
-	epoch     []escrow.Seq            // the last before the order, and the one that carries it out
-	parts     []escrow.Seq            // the other records of the story
+	parts     []escrow.Seq            // records of the story
 	lastAct   escrow.Seq              // last record an officer answers for
 	slots     map[uint32]uint64       // facets by hold, since the last order
 	held      []Held
-	order     *events.ErasureExecuted
-	orderSeq  escrow.Seq
-	committed *events.EpochCommitted
+	ordered   escrow.TreeSize              // behind the order, 0 before it
+	epoch     *told[events.EpochCommitted] // the last there was, up to the purge
+	committed *told[events.EpochCommitted] // the one that carries the order out
 	purged    bool
-	gone      bool
+	roots     []told[events.RootsDestroyed] // all there were
 	found     bool
 	certified string // digest in the last ErasureCertified event
 }
@@ -107,27 +106,31 @@ func (c *collection) takeStep(seq escrow.Seq, f events.Fact) {
 	case events.ErasureExecuted:
 		c.takeOrder(seq, f)
 	case events.EpochCommitted:
-		switch {
-		case c.order == nil:
-			c.epoch = []escrow.Seq{seq}
-		case c.committed == nil && f.Applied > escrow.TreeSize(c.orderSeq):
-			c.epoch, c.committed = append(c.epoch, seq), &f
-		}
+		c.takeEpoch(seq, f)
 	case events.IndexPurged:
-		if c.order != nil && !c.purged && f.UpTo > escrow.TreeSize(c.orderSeq) {
+		if c.committed != nil && !c.purged && f.UpTo >= c.ordered {
 			c.parts, c.purged = append(c.parts, seq), true
 		}
 	case events.RootsDestroyed:
-		if c.committed != nil && !c.gone && opens(f, c.committed.Epoch) {
-			c.parts, c.gone = append(c.parts, seq), destroysLast(f, c.committed.Epoch)
-		}
+		c.roots = append(c.roots, told[events.RootsDestroyed]{seq: seq, fact: f})
+	}
+}
+
+// takeEpoch notes epochs: the last before the order, the one that carries it out, and the last before the purge.
+func (c *collection) takeEpoch(seq escrow.Seq, f events.EpochCommitted) {
+	if c.purged {
+		return
+	}
+	c.epoch = &told[events.EpochCommitted]{seq: seq, fact: f}
+	if c.ordered > 0 && c.committed == nil && f.Applied >= c.ordered {
+		c.parts, c.committed = append(c.parts, seq), c.epoch
 	}
 }
 
 func (c *collection) takeOrder(seq escrow.Seq, f events.ErasureExecuted) {
 	slots := c.slots
 	c.slots = map[uint32]uint64{}
-	if c.order != nil || seq != c.target && !(c.found && slices.Contains(f.Requests, c.target)) {
+	if c.ordered > 0 || seq != c.target && !(c.found && slices.Contains(f.Requests, c.target)) {
 		return
 	}
 	if !c.found {
@@ -138,18 +141,26 @@ func (c *collection) takeOrder(seq escrow.Seq, f events.ErasureExecuted) {
 		}
 		c.lastAct = slices.Max(append(c.parts, 0))
 	}
-	c.found, c.order, c.orderSeq = true, &f, seq
+	c.found, c.ordered = true, escrow.TreeSize(seq)+1
 	c.parts = append(c.parts, seq)
+	if c.epoch != nil {
+		c.parts = append(c.parts, c.epoch.seq)
+	}
 	for _, hold := range slices.Sorted(maps.Keys(slots)) {
 		c.held = append(c.held, Held{hold, slots[hold]})
 	}
 }
 
-// records returns the numbers of the records of the story, ascending: with the officers up to the last act.
+// records returns the numbers of the records of the story, ascending: with the officers up to the last act, and the roots that had to go.
 func (c *collection) records() []escrow.Seq {
-	all := slices.Concat(c.parts, c.epoch)
-	if c.order == nil {
-		all = slices.Clone(c.parts)
+	all := slices.Clone(c.parts)
+	if c.committed != nil {
+		last := c.committed
+		if c.purged && c.epoch.fact.Epoch > last.fact.Epoch {
+			last = c.epoch
+			all = append(all, last.seq)
+		}
+		all = append(all, evidence(c.roots, c.committed.seq, last.fact.Epoch)...)
 	}
 	for _, seq := range c.officers {
 		if seq < c.lastAct {

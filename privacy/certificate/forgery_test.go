@@ -93,7 +93,11 @@ func TestUnsoundStories(t *testing.T) {
 			return s.seq
 		}, "does not name everything"},
 		{"epoch that is not new", replaced("committed", func(b *book, _ *story) {
-			b.write(archive.KindKeyEpoch, events.EpochCommitted{Epoch: 8, State: "5e", Applied: b.ledger.Size()})
+			b.write(archive.KindKeyEpoch, events.EpochCommitted{Epoch: 7, State: "5e", Applied: b.ledger.Size()})
+		}), "do not increase"},
+		{"purge before the keys were destroyed", replaced("committed", func(b *book, _ *story) {
+			b.write(archive.KindPurge, events.IndexPurged{UpTo: b.ledger.Size()})
+			b.write(archive.KindKeyEpoch, events.EpochCommitted{Epoch: 7, State: "5e", Applied: b.ledger.Size()})
 		}), "do not increase"},
 		{"order as a record of another kind", replaced("ordered", func(b *book, s *story) {
 			b.write(archive.KindHold, events.ErasureExecuted{Scope: "person", Subjects: []uint32{7}, Requests: []escrow.Seq{s.seq}, Basis: "b"})
@@ -140,15 +144,25 @@ func replaced(name string, do func(b *book, s *story)) func(b *book) escrow.Seq 
 	}
 }
 
-// TestEveryByte flips a bit of every byte of a certificate.
+// TestEveryByte flips a bit of every byte of a small certificate, and of some bytes of a large one.
 func TestEveryByte(t *testing.T) {
-	b, s := newBook(t), sound()
-	s.tell(b, "")
-	_, raw := b.build(s.seq)
+	small := newBook(t)
+	order := small.write(archive.KindErase, events.ErasureExecuted{Scope: events.ScopeExpiry, Days: []events.DayRange{{Class: 1, From: 0, To: 1}}, Basis: "schedule"})
+	_, raw := small.build(order)
+	flip(t, raw, 1, small.signer.VKey())
+	large, s := newBook(t), sound()
+	s.tell(large, "")
+	_, raw = large.build(s.seq)
+	flip(t, raw, 23, large.signer.VKey())
+}
+
+func flip(t *testing.T, raw []byte, stride int, vkey string) {
+	t.Helper()
 	rng := rand.New(rand.NewPCG(1, 2))
-	for i, old := range raw {
+	for i := 0; i < len(raw); i += stride {
+		old := raw[i]
 		raw[i] ^= 1 << rng.IntN(8)
-		if _, err := certificate.Verify(raw, b.signer.VKey()); err == nil || escrow.KindOf(err) != escrow.Corrupt && escrow.KindOf(err) != escrow.Forged {
+		if _, err := certificate.Verify(raw, vkey); err == nil || escrow.KindOf(err) != escrow.Corrupt && escrow.KindOf(err) != escrow.Forged {
 			t.Errorf("byte %d is %q instead of %q: %v", i, raw[i], old, err)
 		}
 		raw[i] = old
@@ -196,7 +210,7 @@ func TestEveryField(t *testing.T) {
 		{"statement says attested is proven", swap(`"basis":"attested"`, `"basis":"proven"`), "does not follow"},
 		{"statement of fewer dead", swap(`"dies":3`, `"dies":4`), "does not follow"},
 		{"statement is final", swap(`"final":true`, `"final":false`), "does not follow"},
-		{"statement of another method", swap(`Clear, not Purge`, `Purge`), "does not follow"},
+		{"statement of another method", swap(`Purge (by`, `Clear (by`), "does not follow"},
 		{"statement that nothing remains", swap(`{"what":"the unreadable ciphertext"`, `{"what":"nothing"`), "does not follow"},
 		{"held figures", func(d *document) { d.Attested = json.RawMessage(`{"held":[{"hold":1,"facets":1}]}`) }, "does not follow"},
 		{"held figures out of order", func(d *document) {
@@ -215,9 +229,9 @@ func TestEveryField(t *testing.T) {
 		{"number of a record", func(d *document) { d.Records[3].Seq++ }, "not in the tree"},
 		{"number beyond the ledger", func(d *document) { d.Records[3].Seq = 1 << 40 }, "records only"},
 		{"leaf", func(d *document) {
-			d.Records[4].Leaf = strings.Replace(d.Records[4].Leaf, "kind request", "kind hold", 1)
+			d.Records[5].Leaf = strings.Replace(d.Records[5].Leaf, "kind request", "kind hold", 1)
 		}, "not in the tree"},
-		{"event", func(d *document) { d.Records[4].Event = strings.Replace(d.Records[4].Event, "2026/17", "2026/18", 1) }, "has the digest of"},
+		{"event", func(d *document) { d.Records[5].Event = strings.Replace(d.Records[5].Event, "2026/17", "2026/18", 1) }, "has the digest of"},
 		{"proof cut", func(d *document) { d.Records[3].Proof = d.Records[3].Proof[1:] }, "not in the tree"},
 		{"proof of another record", func(d *document) { d.Records[3].Proof = d.Records[4].Proof }, "not in the tree"},
 		{"endless proof", func(d *document) { d.Records[3].Proof = make65(d.Records[3].Proof[0]) }, "at most 64"},
@@ -235,7 +249,8 @@ func TestEveryField(t *testing.T) {
 		{"approval left out", func(d *document) { d.Records = without(d.Records, "ErasureApproved"); resign(d) }, "no place here"},
 		{"restriction left out", func(d *document) { d.Records = without(d.Records, "ErasureRestricted"); resign(d) }, "before approval and restriction"},
 		{"order left out", func(d *document) { d.Records = without(d.Records, "ErasureExecuted"); resign(d) }, "not the one"},
-		{"purge left out", func(d *document) { d.Records = without(d.Records, "IndexPurged"); resign(d) }, "does not follow"},
+		{"purge left out", func(d *document) { d.Records = without(d.Records, "IndexPurged"); resign(d) }, "which is missing"},
+		{"epoch of the purge left out", func(d *document) { d.Records = without(d.Records, `"epoch":10`); resign(d) }, "these roots are not"},
 		{"roots left out", func(d *document) { d.Records = without(d.Records, "RootsDestroyed"); resign(d) }, "does not follow"},
 		{"everything changed and signed again", func(d *document) { swap(`"dies":3`, `"dies":4`)(d); resign(d) }, "does not follow"},
 	} {
@@ -272,7 +287,7 @@ func swap(from, to string) func(d *document) {
 
 func without(records []documentRecord, fact string) (left []documentRecord) {
 	for _, r := range records {
-		if !strings.Contains(r.Event, "escrow."+fact+".v1") {
+		if !strings.Contains(r.Event, fact) {
 			left = append(left, r)
 		}
 	}
@@ -326,9 +341,8 @@ func TestKey(t *testing.T) {
 }
 
 func FuzzVerify(f *testing.F) {
-	b, s := newBook(f), sound()
-	s.tell(b, "")
-	_, raw := b.build(s.seq)
+	b := newBook(f)
+	_, raw := b.build(b.write(archive.KindErase, events.ErasureExecuted{Scope: events.ScopeExpiry, Days: []events.DayRange{{Class: 1, From: 0, To: 1}}, Basis: "schedule"}))
 	f.Add(raw)
 	f.Add([]byte(`{"format":"escrow/certificate@v1","statement":{},"note":"","checkpoint":"","target":0,"attested":{},"records":[]}`))
 	f.Fuzz(func(t *testing.T, in []byte) {

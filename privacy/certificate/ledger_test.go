@@ -176,19 +176,38 @@ func sound() *story {
 		{"committed", func(b *book, _ *story) {
 			b.write(archive.KindKeyEpoch, events.EpochCommitted{Epoch: 9, State: "5e", Applied: b.ledger.Size(), Trees: 8, Shares: 1})
 		}},
+		{"cleaned", func(b *book, _ *story) {
+			b.write(archive.KindKeyEpoch, events.EpochCommitted{Epoch: 10, State: "60", Applied: b.ledger.Size() - 1, Trees: 8, Shares: 1})
+		}},
 		{"purged", func(b *book, _ *story) {
 			b.write(archive.KindPurge, events.IndexPurged{UpTo: b.ledger.Size(), Removed: 3, Redacted: 2, Files: 1})
 		}},
 		{"first roots", func(b *book, _ *story) {
-			b.write(archive.KindKeyEpoch, events.RootsDestroyed{Roots: []events.RootDestroyed{{Epoch: 7, Store: "file", Method: "Clear", State: events.RootGone}}})
+			b.roots(root(6, "awskms", gone), root(7, "awskms", gone), root(7, "file", gone))
 		}},
-		{"last root", func(b *book, _ *story) {
+		{"roots at the provider", func(b *book, _ *story) {
 			due := b.now.Add(7 * 24 * time.Hour)
-			b.write(archive.KindKeyEpoch, events.RootsDestroyed{Roots: []events.RootDestroyed{
-				{Epoch: 8, Store: "file", Method: "Clear, not Purge: overwritten in place", State: events.RootGone},
-				{Epoch: 8, Store: "awskms", Method: "Purge <by the provider & its HSM>", State: events.RootPending, Due: &due, Detail: "PendingDeletion"}}})
+			b.roots(root(8, "file", gone), root(8, "awskms", &due), root(9, "file", gone), root(9, "awskms", &due))
 		}},
+		{"last root but one", func(b *book, _ *story) { b.roots(root(8, "file", gone), root(8, "awskms", gone)) }},
+		{"last root", func(b *book, _ *story) { b.roots(root(9, "file", gone), root(9, "awskms", gone)) }},
 	}}
+}
+
+var gone *time.Time
+
+// root is what a store says of a root: gone, or pending until it is due.
+func root(epoch uint64, store string, due *time.Time) events.RootDestroyed {
+	r := events.RootDestroyed{Epoch: epoch, Store: store, Method: "Purge <by the provider & its HSM>", State: events.RootGone, Due: due, Detail: "as agreed"}
+	if due != nil {
+		r.State = events.RootPending
+	}
+	return r
+}
+
+func (b *book) roots(roots ...events.RootDestroyed) escrow.Seq {
+	b.t.Helper()
+	return b.write(archive.KindKeyEpoch, events.RootsDestroyed{Roots: roots})
 }
 
 // tell writes a story with its officers, and what comes before: an earlier order with its epoch.
@@ -199,6 +218,8 @@ func (s *story) tell(b *book, until string) {
 	b.write(archive.KindErase, events.ErasureExecuted{Scope: events.ScopeExpiry, Days: []events.DayRange{{Class: 1, From: 20_000, To: 20_001}}, Basis: "schedule"})
 	b.write(archive.KindKeyEpoch, events.EpochCommitted{Epoch: 8, State: "5d", Applied: b.ledger.Size(), Trees: 8, Shares: 2})
 	b.write(archive.KindPurge, events.IndexPurged{UpTo: b.ledger.Size()})
+	b.roots(root(5, "awskms", gone))
+	b.roots(root(6, "awskms", &b.now)) // not gone before the order
 	for _, step := range s.steps {
 		step.do(b, s)
 		b.messages(1)

@@ -86,10 +86,11 @@ const (
 
 // Keys says what became of the key state.
 type Keys struct {
-	Before *uint64 `json:"before,omitempty"` // epoch recorded last before the order
-	Epoch  uint64  `json:"epoch"`            // epoch that carries the order out
-	State  string  `json:"state"`            // SHA-256 of the sealed state, hex
-	Shares int     `json:"shares"`           // destroyed with this change
+	Before  *uint64 `json:"before,omitempty"`  // epoch recorded last before the order
+	Epoch   uint64  `json:"epoch"`             // epoch that carries the order out
+	Cleaned *uint64 `json:"cleaned,omitempty"` // epoch without the keys of the index files replaced, if it is another
+	State   string  `json:"state"`             // SHA-256 of the sealed state, hex
+	Shares  int     `json:"shares"`            // destroyed with this change
 }
 
 // Index says what became of the search index.

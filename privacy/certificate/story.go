@@ -41,9 +41,10 @@ type story struct {
 	before    *told[events.EpochCommitted]
 	ordered   *told[events.ErasureExecuted]
 	committed *told[events.EpochCommitted]
+	cleaned   *told[events.EpochCommitted] // the last before the purge was recorded, if it is another: without the keys of the index files replaced
 	purged    *told[events.IndexPurged]
 	destroyed []told[events.RootsDestroyed]
-	gone      bool // the root before the epoch committed was destroyed
+	gone      bool // no root of an epoch before is left
 }
 
 // tell makes the story of a request or an order from all its records. The error is of kind Forged: the records do not tell it.
@@ -60,7 +61,33 @@ func tell(origin string, target escrow.Seq, lines []line) (*story, error) {
 	if s.requested == nil && s.ordered == nil {
 		return nil, s.wrong(target, "the record is missing")
 	}
-	return s, nil
+	return s, s.end()
+}
+
+// end looks at what is only known when all is told: which roots had to go.
+func (s *story) end() error {
+	if s.cleaned != nil && s.purged == nil {
+		return s.wrong(s.cleaned.seq, "this epoch is for the purge, which is missing")
+	}
+	t := newTally(s.epoch())
+	for _, d := range s.destroyed {
+		if s.committed == nil || t.settled() || !t.add(d.fact) {
+			return s.wrong(d.seq, "these roots are not those that were to be destroyed after the order")
+		}
+	}
+	s.gone = s.committed != nil && t.settled()
+	return nil
+}
+
+// epoch returns the first epoch whose key state has none of the keys, 0 if there is none yet.
+func (s *story) epoch() uint64 {
+	switch {
+	case s.cleaned != nil:
+		return s.cleaned.fact.Epoch
+	case s.committed != nil:
+		return s.committed.fact.Epoch
+	}
+	return 0
 }
 
 func (s *story) wrong(seq escrow.Seq, format string, args ...any) *escrow.Error {
@@ -93,13 +120,14 @@ func (s *story) take(l line) error {
 	case events.EpochCommitted:
 		return s.takeEpoch(l, f)
 	case events.IndexPurged:
-		if s.ordered == nil || s.purged != nil || f.UpTo <= escrow.TreeSize(s.ordered.seq) {
+		if s.ordered == nil || s.committed == nil || s.purged != nil || f.UpTo <= escrow.TreeSize(s.ordered.seq) {
 			return s.wrong(l.seq, "this purge is not the one after the order")
 		}
 		s.purged = at(l, f)
 		return nil
 	case events.RootsDestroyed:
-		return s.takeRoots(l, f)
+		s.destroyed = append(s.destroyed, *at(l, f))
+		return nil
 	}
 	return s.wrong(l.seq, "%s has no place in a certificate", l.event.Fact.Type())
 }
@@ -202,7 +230,7 @@ func (s *story) checkReleased(seq escrow.Seq, holds []uint32) error {
 
 // covers says whether an order names everything a request asks for.
 func covers(order events.ErasureExecuted, request events.ErasureRequested) bool {
-	if request.Scope == events.ScopeTenant {
+	if request.Scope == events.ScopeTenant || order.Tenant {
 		return order.Tenant
 	}
 	ordered := map[uint32]bool{}
@@ -227,33 +255,16 @@ func (s *story) takeEpoch(l line, f events.EpochCommitted) error {
 	switch {
 	case s.ordered == nil && s.before == nil:
 		s.before = at(l, f)
-	case s.ordered == nil || s.committed != nil || f.Applied <= escrow.TreeSize(s.ordered.seq):
+	case s.ordered == nil || s.purged != nil || s.cleaned != nil || f.Applied <= escrow.TreeSize(s.ordered.seq):
 		return s.wrong(l.seq, "this epoch is not the one that carries the order out")
-	case s.before != nil && f.Epoch <= s.before.fact.Epoch:
-		return s.wrong(l.seq, "epochs do not increase: %d after %d", f.Epoch, s.before.fact.Epoch)
-	default:
+	case s.before != nil && f.Epoch < s.before.fact.Epoch || s.committed != nil && f.Epoch <= s.committed.fact.Epoch:
+		return s.wrong(l.seq, "epochs do not increase")
+	case s.committed == nil:
 		s.committed = at(l, f)
+	default:
+		s.cleaned = at(l, f)
 	}
 	return nil
-}
-
-func (s *story) takeRoots(l line, f events.RootsDestroyed) error {
-	if s.committed == nil || s.gone || !opens(f, s.committed.fact.Epoch) {
-		return s.wrong(l.seq, "these roots are not those that were to be destroyed after the order")
-	}
-	s.destroyed = append(s.destroyed, *at(l, f))
-	s.gone = destroysLast(f, s.committed.fact.Epoch)
-	return nil
-}
-
-// opens says whether roots destroyed open states before an epoch.
-func opens(f events.RootsDestroyed, epoch uint64) bool {
-	return slices.ContainsFunc(f.Roots, func(r events.RootDestroyed) bool { return r.Epoch < epoch })
-}
-
-// destroysLast says whether the root just before an epoch is among those destroyed. Roots are destroyed oldest first, so that no earlier one is left.
-func destroysLast(f events.RootsDestroyed, epoch uint64) bool {
-	return slices.ContainsFunc(f.Roots, func(r events.RootDestroyed) bool { return r.Epoch+1 == epoch })
 }
 
 // final says whether every step was taken.
