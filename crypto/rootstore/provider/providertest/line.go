@@ -73,8 +73,15 @@ func (l *Line) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, `{"errors":["too many"],"__type":"ThrottlingException"}`, http.StatusTooManyRequests)
 	case Lost:
 		l.handler.ServeHTTP(httptest.NewRecorder(), r)
-		panic(http.ErrAbortHandler)
+		hangUp(w)
 	case Cut:
-		panic(http.ErrAbortHandler)
+		hangUp(w)
+	}
+}
+
+// hangUp closes the connection without an answer.
+func hangUp(w http.ResponseWriter) {
+	if conn, _, err := http.NewResponseController(w).Hijack(); err == nil {
+		conn.Close()
 	}
 }

@@ -42,7 +42,7 @@ func always(b Break) func(int) Break { return func(int) Break { return b } }
 func create(t *testing.T, s rootstore.Store, epoch uint64, size escrow.TreeSize) {
 	t.Helper()
 	if err := s.Create(t.Context(), epoch, size); err != nil {
-		t.Fatalf("Create(%d): %v", epoch, err)
+		t.Fatal("Create", epoch, err)
 	}
 }
 
@@ -50,7 +50,7 @@ func wrap(t *testing.T, s rootstore.Store, epoch uint64) []byte {
 	t.Helper()
 	wrapped, err := s.Wrap(t.Context(), epoch, key, []byte("a"))
 	if err != nil {
-		t.Fatalf("Wrap(%d): %v", epoch, err)
+		t.Fatal("Wrap", epoch, err)
 	}
 	return wrapped
 }
@@ -58,14 +58,14 @@ func wrap(t *testing.T, s rootstore.Store, epoch uint64) []byte {
 func opens(t *testing.T, s rootstore.Store, epoch uint64, wrapped []byte) {
 	t.Helper()
 	if got, err := s.Unwrap(t.Context(), epoch, wrapped, []byte("a")); err != nil || !bytes.Equal(got, key) {
-		t.Errorf("Unwrap(%d): %v", epoch, err)
+		t.Error("Unwrap", epoch, err)
 	}
 }
 
 func refuses(t *testing.T, s rootstore.Store, epoch uint64, wrapped []byte, kind escrow.Kind) {
 	t.Helper()
 	if _, err := s.Unwrap(t.Context(), epoch, wrapped, []byte("a")); err == nil || escrow.KindOf(err) != kind {
-		t.Errorf("Unwrap(%d): %v, want kind %v", epoch, err, kind)
+		t.Error("Unwrap", epoch, err, "want kind", kind)
 	}
 }
 
@@ -91,7 +91,7 @@ func testDown(t *testing.T, open func(*testing.T) Account) {
 		_, evidenceErr := s.Evidence(t.Context())
 		for _, err := range []error{wrapErr, evidenceErr, s.Create(t.Context(), 2, 6), s.Destroy(t.Context(), 1)} {
 			if err == nil || escrow.KindOf(err) != escrow.Unavailable {
-				t.Errorf("%s: %v, want kind unavailable", name, err)
+				t.Error(name, err, "want kind unavailable")
 			}
 		}
 		a.Line.Disturb(nil)
@@ -145,7 +145,7 @@ func interrupted(t *testing.T, open func(*testing.T) Account, do func(rootstore.
 			})
 			err := do(s)
 			a.Line.Disturb(nil)
-			t.Logf("request %d %s: %v", n, way, err)
+			t.Log("request", n, way, err)
 			check(t, a.Open(t, name))
 			if err == nil {
 				break
@@ -193,7 +193,7 @@ func testDestroyInterrupted(t *testing.T, open func(*testing.T) Account) {
 	}
 	check := func(t *testing.T, s rootstore.Store) {
 		if err := s.Destroy(t.Context(), 1); err != nil {
-			t.Errorf("Destroy again: %v", err)
+			t.Error("Destroy again", err)
 		}
 		refuses(t, s, 1, one, escrow.Erased)
 		opens(t, s, 2, two)
@@ -216,7 +216,7 @@ func testTwoArchives(t *testing.T, open func(*testing.T) Account) {
 	refuses(t, other, 1, wrapped, escrow.Erased) // as far as the other store knows, epoch 1 is over
 	refuses(t, other, 5, wrapped, escrow.Forged)
 	if err := other.Destroy(t.Context(), 1); err != nil {
-		t.Errorf("destroying what one does not have: %v", err)
+		t.Error("destroying what one does not have", err)
 	}
 	opens(t, s, 1, wrapped)
 	mine, theirs := evidence(t, s), evidence(t, other)
@@ -238,7 +238,7 @@ func testSetBack(t *testing.T, open func(*testing.T) Account) {
 	}
 	opens(t, again, 6, old)
 	if err := again.Create(t.Context(), 6, 60); err == nil || escrow.KindOf(err) != escrow.Conflict {
-		t.Errorf("an epoch that was already: %v, want kind conflict", err)
+		t.Error("an epoch that was already", err, "want kind conflict")
 	}
 	if err := again.Destroy(t.Context(), 6); err != nil {
 		t.Error(err)
