@@ -35,7 +35,7 @@ var importTable = map[string]may{
 	"crypto/rootstore/awskms":  {"crypto/rootstore": "describes roots", "crypto/rootstore/provider": "what all providers share"},
 	"crypto/rootstore/gcpkms":  {"crypto/rootstore": "describes roots", "crypto/rootstore/provider": "what all providers share"},
 	"crypto/rootstore/tpm":     {"crypto/rootstore": "describes roots", "crypto/rootstore/provider": "what all providers share"},
-	"crypto/rootstore/kekfile": {"internal/vfs": "the keyset is a file"},
+	"crypto/rootstore/kekfile": {"crypto/rootstore/provider": "what all key encryption keys share", "internal/vfs": "the keyset is a file"},
 	"crypto/rootstore/file": {
 		"crypto/rootstore": "implements a store", "crypto/committing": "wraps", "internal/vfs": "roots lie in a file",
 	},
