@@ -5,8 +5,12 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"escrow"
 	"escrow/crypto/committing"
@@ -213,4 +217,45 @@ func FuzzOpenState(f *testing.F) {
 			t.Error("another state opened")
 		}
 	})
+}
+
+// TestGoldenState opens a state written by the first version of this format: change 5 in epoch 4, under two root files of which each opens it, and a key of
+// the tenant.
+func TestGoldenState(t *testing.T) {
+	fsys := vfs.NewMem()
+	for _, name := range []string{dir, rootsDir} {
+		if err := fsys.MkdirAll(name, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for from, to := range map[string]string{"state": dir + "/state", "roots0": rootsDir + "/0", "roots1": rootsDir + "/1"} {
+		b, err := os.ReadFile(filepath.Join("testdata", "v2", from))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := vfs.WriteFileAtomic(fsys, to, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for up := range 2 {
+		r := newRig(t, fsys, 2)
+		r.kek = &xorKEK{key: 3}
+		r.stores[1-up].fail = -1
+		s := r.reopen(t)
+		for _, ref := range []keytree.Ref{subject(7), {Kind: keytree.KindMessage, Leaf: 9}, {Kind: keytree.KindRetention, Tree: 2, Leaf: 20_000}, {Kind: keytree.KindIndexFile}} {
+			_, err := s.Share(ref)
+			wantKind(t, "golden", err, escrow.Erased)
+		}
+		if s.Version() != 5 || s.Epoch() != 4 || s.Applied() != 10 || s.Signed() != 12 || s.IndexLeaves() != 4 || s.Trees() != 9 || s.Stale() {
+			t.Errorf("golden state: change %d in epoch %d, applied %d, signed %d, index leaves %d, %d trees", s.Version(), s.Epoch(), s.Applied(), s.Signed(),
+				s.IndexLeaves(), s.Trees())
+		}
+		if !s.Alive(keytree.Ref{Kind: keytree.KindRetention, Tree: 2, Leaf: 20_001}) || s.Ref(keytree.KindSubject, 1000).Tree != 1 || s.Ref(keytree.KindIndexFile, 4).Tree != 1 {
+			t.Error("golden state: other keys")
+		}
+		want := []keystate.Retired{{Epoch: 2, At: start.Add(24 * time.Hour).Truncate(time.Second)}, {Epoch: 3, At: start.Add(24 * time.Hour).Truncate(time.Second)}}
+		if diff := cmp.Diff(want, s.Retired()); diff != "" {
+			t.Errorf("golden state, retired roots: %s", diff)
+		}
+	}
 }

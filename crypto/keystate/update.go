@@ -3,6 +3,7 @@ package keystate
 import (
 	"context"
 	"crypto/sha256"
+	"slices"
 	"time"
 
 	"escrow"
@@ -57,7 +58,7 @@ func (s *State) makeSure(ctx context.Context) error {
 	return nil
 }
 
-// commit makes c the state, on the disk and for readers, under a new epoch if asked to or if the stores do not agree on the present one.
+// commit makes c the state, on the disk and for readers, under a new epoch if asked to or if the stores do not all have the present one as their newest.
 func (s *State) commit(ctx context.Context, c *content, epoch bool) error {
 	known, err := s.store.survey(ctx)
 	if err != nil {
@@ -67,13 +68,19 @@ func (s *State) commit(ctx context.Context, c *content, epoch bool) error {
 		return escrow.Errorf("keystate.Update", escrow.Conflict,
 			"the root stores know epoch %d, which is newer than this key state: another process changes it, or a store was down when an older copy was opened; start again", known.newest)
 	}
-	if epoch || known.newest != c.epoch || known.oldest != c.epoch {
+	var sealed []byte
+	keep := !epoch && known.newest == c.epoch && known.oldest == c.epoch
+	if keep {
+		sealed, err = s.store.seal(ctx, c)
+		keep = err == nil || !lost(err)
+	}
+	if !keep {
 		if err := s.begin(ctx, c, known); err != nil {
 			return err
 		}
 		known.newest = c.epoch
+		sealed, err = s.store.seal(ctx, c)
 	}
-	sealed, err := s.store.seal(ctx, c)
 	if err != nil {
 		return err
 	}
@@ -85,6 +92,11 @@ func (s *State) commit(ctx context.Context, c *content, epoch bool) error {
 	s.replace(c, sha256.Sum256(sealed))
 	s.unsure = false
 	return nil
+}
+
+// lost reports whether an error says that a store no longer has the root of the present epoch. The next epoch mends that.
+func lost(err error) bool {
+	return slices.Contains([]escrow.Kind{escrow.Corrupt, escrow.Erased, escrow.NotFound}, escrow.KindOf(err))
 }
 
 // begin makes the roots of the epoch after every other and retires those before. An epoch whose roots were made for a change that did not get as far as

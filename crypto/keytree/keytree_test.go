@@ -26,9 +26,14 @@ func root(n byte) (s keytree.Share) {
 // reference derives a share by the definition in the package comment, without the package.
 func reference(k keytree.Share, leaf uint32) keytree.Share {
 	for bit := 31; bit >= 0; bit-- {
-		k = sha256.Sum256(append(append(k[:], byte(leaf>>bit&1)), "escrow/ggm/v1"...))
+		k = step(k, byte(leaf>>bit&1))
 	}
 	return k
+}
+
+// step derives the child of a node.
+func step(k keytree.Share, bit byte) keytree.Share {
+	return sha256.Sum256(append(append(k[:], bit), "escrow/ggm/v1"...))
 }
 
 func TestShareFollowsTheDefinition(t *testing.T) {
@@ -255,33 +260,6 @@ func TestRef(t *testing.T) {
 	if r.Compare(bigger) != -1 || bigger.Compare(r) != 1 || r.Compare(r) != 0 {
 		t.Error("Compare does not order as the encodings are ordered")
 	}
-}
-
-func FuzzPuncture(f *testing.F) {
-	f.Add([]byte{0, 0, 0, 1, 0, 0, 0, 2, 0xff, 0xff, 0xff, 0xff})
-	f.Add(bytes.Repeat([]byte{0, 0, 0, 0, 0, 0, 0, 1}, 4))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		m := &model{root: root(2), dead: map[uint32]bool{}}
-		tree := keytree.New(m.root)
-		for len(data) >= 4 && len(m.dead) < 64 {
-			n := min(len(data)/4, int(data[0])%5+1)
-			batch := make([]uint32, n)
-			for i := range batch {
-				batch[i] = binary.BigEndian.Uint32(data[i*4:])
-			}
-			data = data[n*4:]
-			m.check(t, tree, batch[0])
-			m.puncture(t, tree, batch)
-		}
-		for leaf := range m.dead {
-			m.check(t, tree, leaf)
-			m.check(t, tree, leaf^1)
-			m.check(t, tree, leaf+2)
-		}
-		if _, _, err := keytree.Parse(tree.Append(nil)); err != nil {
-			t.Fatal(err)
-		}
-	})
 }
 
 func FuzzParse(f *testing.F) {
