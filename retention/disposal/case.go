@@ -26,6 +26,8 @@ type Case struct {
 
 	Approver string
 
+	clean uint64 // epoch of the first key state without the keys of the index files that were replaced: all earlier ones have to go
+
 	Approved, Restricted, Withdrawn, Executed, Committed, Purged, Destroyed, Certified *Step
 }
 
@@ -48,7 +50,7 @@ func (c Case) State() string {
 		return StateCertified
 	case c.Withdrawn != nil:
 		return StateWithdrawn
-	case c.Purged != nil && c.Destroyed != nil:
+	case c.Destroyed != nil:
 		return StateDestroyed
 	case c.Purged != nil:
 		return StatePurged

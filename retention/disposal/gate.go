@@ -4,7 +4,10 @@ import (
 	"context"
 
 	"escrow"
+	"escrow/archive"
 	"escrow/crypto/keystate"
+	"escrow/events"
+	"escrow/events/chronicle"
 )
 
 // Gate opens the archive for reading: it refuses a ledger or a key state that was rolled back, repeats on the keys every erasure the ledger orders, and
@@ -13,7 +16,7 @@ import (
 func (p *Pipeline) Gate(ctx context.Context) error {
 	p.work.Lock()
 	defer p.work.Unlock()
-	if err := p.checkRollback(); err != nil {
+	if err := p.checkRollback(ctx); err != nil {
 		return err
 	}
 	p.state.mu.RLock()
@@ -34,12 +37,21 @@ func (p *Pipeline) Gate(ctx context.Context) error {
 }
 
 // checkRollback compares ledger and key state: each says something of the other, and the root stores, which are in no backup, of both.
-func (p *Pipeline) checkRollback() error {
+func (p *Pipeline) checkRollback(ctx context.Context) error {
 	keys := p.cfg.Keys
 	p.state.mu.RLock()
 	last := p.state.committed
 	p.state.mu.RUnlock()
 	size, required := p.cfg.Ledger.Size(), keys.Required()
+	if size < required {
+		lost, err := p.acceptedLoss(ctx)
+		if err != nil {
+			return err
+		}
+		if required <= lost { // what remains are the numbers the key state itself has: positions in this ledger
+			required = max(keys.Signed(), keys.Applied())
+		}
+	}
 	switch {
 	case size < required:
 		return rolledBack("the ledger has %d records and had at least %d when its keys were last changed: it was rolled back to an older copy, and erasures may be missing; restore the newest one",
@@ -54,6 +66,21 @@ func (p *Pipeline) checkRollback() error {
 			keys.Epoch(), last.Epoch)
 	}
 	return nil
+}
+
+// acceptedLoss returns how many records the ledger had before a restore from an older copy that an operator accepted, by the record that says so.
+func (p *Pipeline) acceptedLoss(ctx context.Context) (had escrow.TreeSize, err error) {
+	err = p.cfg.Ledger.ScanEvents(ctx, 0, func(rec archive.Record) error {
+		if rec.Header.Kind != archive.KindIncident {
+			return nil
+		}
+		e, err := chronicle.Read(rec)
+		if f, ok := e.Fact.(events.RecordsLost); ok && f.Has == escrow.TreeSize(rec.Seq) {
+			had = max(had, f.Had)
+		}
+		return err
+	})
+	return had, err
 }
 
 func rolledBack(format string, args ...any) error {

@@ -233,9 +233,6 @@ func (s *projection) commit(f events.EpochCommitted, at *Step) {
 			continue
 		}
 		c.Committed, c.Epoch = at, f.Epoch
-		if f.Epoch <= s.rootFloor { // nothing was left to destroy: the roots of all earlier states had gone before
-			c.Destroyed = cmp.Or(s.lastRoots, at)
-		}
 	}
 }
 
@@ -243,7 +240,10 @@ func (s *projection) purge(f events.IndexPurged, at *Step) {
 	s.purged = f.UpTo
 	for _, c := range s.active {
 		if c.Executed != nil && c.Purged == nil && escrow.TreeSize(c.Executed.Seq) < f.UpTo {
-			c.Purged = at
+			c.Purged, c.clean = at, s.committed.Epoch
+			if c.clean <= s.rootFloor { // nothing was left to destroy: the roots of all earlier states had gone before
+				c.Destroyed = cmp.Or(s.lastRoots, at)
+			}
 		}
 	}
 	s.restrict()
@@ -268,7 +268,7 @@ func (s *projection) rootsDestroyed(f events.RootsDestroyed, at *Step) {
 	}
 	s.lastRoots = at
 	for _, c := range s.active {
-		if c.Committed != nil && c.Destroyed == nil && c.Epoch <= s.rootFloor {
+		if c.Purged != nil && c.Destroyed == nil && c.clean <= s.rootFloor {
 			c.Destroyed = at
 		}
 	}

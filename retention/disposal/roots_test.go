@@ -3,10 +3,12 @@ package disposal_test
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
 	"escrow"
+	"escrow/crypto/keystate"
 	"escrow/crypto/rootstore"
 	"escrow/crypto/rootstore/file"
 	"escrow/events"
@@ -82,6 +84,35 @@ func TestRootsAreKeptForK(t *testing.T) {
 	r := v.advance(disposal.Options{})
 	if c := must(v.Case(request))(t); live() || c.Destroyed == nil || c.Certified == nil || len(r.Certified) != 1 {
 		t.Errorf("%v after the order: live %v, case %q", keep, live(), c.State())
+	}
+}
+
+// TestRootsOfTheTimeBeforeThePurge: a key state of between puncture and purge derives the keys of index files with words of the person, so its root counts.
+func TestRootsOfTheTimeBeforeThePurge(t *testing.T) {
+	const keep = 3 * 24 * time.Hour
+	v := found(t, settings{terms: disposal.Terms{KeepRoots: keep}, certify: digest})
+	check(t, v.keys.Update(func(tx *keystate.Tx) error { _, err := tx.ReserveIndexLeaves(3); return err }))
+	request := v.request(person(v.subject("ana")))
+	v.index.fail(errDisk)
+	_, err := v.Advance(ctx(), disposal.Options{})
+	if err == nil || !strings.Contains(err.Error(), "step purge") {
+		t.Errorf("the index fails, and Advance says %v", err)
+	}
+	v.move(20 * time.Hour)
+	v.index.fail(nil)
+	v.index.dead = []uint32{1}
+	if r := v.advance(disposal.Options{}); r.Files != 1 {
+		t.Errorf("report %+v", r)
+	}
+	v.move(keep - 10*time.Hour) // the roots of before the puncture are gone, that of before the purge is not
+	v.advance(disposal.Options{})
+	if c := must(v.Case(request))(t); c.State() != disposal.StatePurged {
+		t.Errorf("an older copy of the keys opens index files, and the case is %q", c.State())
+	}
+	v.move(11 * time.Hour)
+	v.advance(disposal.Options{})
+	if c := must(v.Case(request))(t); c.State() != disposal.StateCertified {
+		t.Errorf("the case is %q", c.State())
 	}
 }
 

@@ -1,0 +1,119 @@
+package disposal_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"escrow"
+	"escrow/archive"
+	"escrow/crypto/sign"
+	"escrow/events"
+	"escrow/events/chronicle"
+	"escrow/privacy/certificate"
+	"escrow/retention/disposal"
+)
+
+// TestCertificates: every request the pipeline finishes and every order it writes can be certified, the statement of a request is the one recorded when it was
+// finished, and nothing is finished while an earlier key state still opens what it destroyed, the keys of index files included.
+func TestCertificates(t *testing.T) {
+	for _, keep := range []time.Duration{0, 2 * dayLong} {
+		t.Run(fmt.Sprint("roots kept ", keep), func(t *testing.T) {
+			var v *vault
+			s := settings{terms: disposal.Terms{CoolingOff: time.Hour, KeepRoots: keep}, certify: func(ctx context.Context, seq escrow.Seq) (string, error) {
+				return certificate.Digest(ctx, v.ledger, seq)
+			}}
+			v = found(t, s)
+			held, gone := v.putClass(1, 100, "principal", "ana", "bob"), v.putClass(1, 100, "principal", "ana", "bob")
+			hold := v.hold(held)
+			v.request(person(v.subject("ana")))
+			v.request(messages(gone))
+			v.move(2 * time.Hour)
+			v.index.dead = []uint32{0, 1}
+			v.advance(disposal.Options{})
+			v.move(dayLong)
+			v.record("dpo", events.HoldReleased{Hold: hold})
+			v.request(person(v.subject("bob")))
+			for range 6 {
+				v.move(dayLong)
+				v.index.dead = []uint32{2}
+				v.advance(disposal.Options{})
+			}
+			v.advance(disposal.Options{RootsNow: true})
+			v.request(everything())
+			v.move(2 * time.Hour)
+			v.advance(disposal.Options{})
+			v.advance(disposal.Options{RootsNow: true})
+			if requests, orders := v.certified(); requests != 4 || orders < 3 {
+				t.Errorf("%d requests and %d orders certified", requests, orders)
+			}
+		})
+	}
+}
+
+// TestLatePurge: an index that cannot be purged for a day keeps the keys of its files for a day longer, and the request waits for the roots of that day.
+func TestLatePurge(t *testing.T) {
+	var v *vault
+	s := settings{terms: disposal.Terms{KeepRoots: 2 * dayLong}, certify: func(ctx context.Context, seq escrow.Seq) (string, error) {
+		return certificate.Digest(ctx, v.ledger, seq)
+	}}
+	v = found(t, s)
+	v.putClass(1, 100, "principal", "ana", "bob")
+	request := v.request(person(v.subject("ana")))
+	v.index.fail(escrow.Errorf("test", escrow.Unavailable, "the index is busy"))
+	if _, err := v.Advance(ctx(), disposal.Options{}); err == nil {
+		t.Fatal("the purge did not fail")
+	}
+	v.index.fail(nil)
+	v.move(dayLong)
+	v.index.dead = []uint32{0, 1}
+	v.advance(disposal.Options{})
+	v.move(dayLong)
+	v.advance(disposal.Options{})
+	if got := must(v.Case(request))(t).State(); got != disposal.StatePurged {
+		t.Errorf("the case is %q while the root of the day between opens the keys of the index files", got)
+	}
+	v.move(dayLong)
+	v.advance(disposal.Options{})
+	if got := must(v.Case(request))(t).State(); got != disposal.StateCertified {
+		t.Errorf("the case is %q", got)
+	}
+	v.advance(disposal.Options{RootsNow: true})
+	v.certified()
+}
+
+// certified builds and verifies a certificate of every request that is finished and of every order.
+func (v *vault) certified() (requests, orders int) {
+	v.t.Helper()
+	signer := must(sign.NewSigner(origin, v.keys.SigningKey()))(v.t)
+	build := func(seq escrow.Seq) certificate.Report {
+		c, err := certificate.Build(ctx(), v.ledger, seq, signer)
+		if err != nil {
+			v.t.Fatal(err)
+		}
+		raw := must(c.MarshalJSON())(v.t)
+		if bytes.Contains(raw, []byte("@example.org")) {
+			v.t.Errorf("the certificate of record %d holds an address", seq)
+		}
+		return must(certificate.Verify(raw, signer.VKey()))(v.t)
+	}
+	check(v.t, v.ledger.ScanEvents(ctx(), 0, func(rec archive.Record) error {
+		e, err := chronicle.Read(rec)
+		switch f := e.Fact.(type) {
+		case events.ErasureCertified:
+			requests++
+			if r := build(f.Request); r.Digest != f.Digest || !r.Statement.Final {
+				v.t.Errorf("request %d: final %v, digest %s, recorded %s", f.Request, r.Statement.Final, r.Digest, f.Digest)
+			}
+		case events.ErasureExecuted:
+			orders++
+			if r := build(rec.Seq); !r.Statement.Final {
+				v.t.Errorf("order %d: %q pending", rec.Seq, r.Statement.Pending)
+			}
+		}
+		return err
+	}))
+	return requests, orders
+}
