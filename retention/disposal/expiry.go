@@ -21,7 +21,7 @@ func (p *Pipeline) dueDays(now time.Time, o Options, r *Report) []events.DayRang
 	today := uint32(retention.DayOf(now))
 	var due []events.DayRange
 	for _, class := range classes {
-		if from := p.state.expired[class]; from < today {
+		if from := max(p.state.expired[class], p.state.first); from < today {
 			due = append(due, events.DayRange{Class: class, From: from, To: today - 1})
 		}
 	}
@@ -57,10 +57,11 @@ func (p *Pipeline) dueIngestDays(now time.Time, o Options, r *Report) []events.L
 	p.state.mu.RLock()
 	defer p.state.mu.RUnlock()
 	today := uint32(retention.DayOf(now))
-	if today < ingestDays || p.state.ingested > today-ingestDays {
+	from := max(p.state.ingested, p.state.first)
+	if from+ingestDays > today {
 		return nil
 	}
-	return []events.LeafRange{{From: p.state.ingested, To: today - ingestDays}}
+	return []events.LeafRange{{From: from, To: today - ingestDays}}
 }
 
 // clockHolds reports whether the clock can be believed when it says that days are over: it is not far ahead of the last time it was. A clock that is behind

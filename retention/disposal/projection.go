@@ -10,6 +10,7 @@ import (
 	"escrow/archive"
 	"escrow/events"
 	"escrow/events/officers"
+	"escrow/retention"
 )
 
 // projection is what the ledger says of requests, holds, expiry, epochs and officers. Everything in it can be computed again from the ledger. Its memory
@@ -35,6 +36,7 @@ type projection struct {
 	committed events.EpochCommitted
 	tenant    bool // the end of the tenant was ordered
 
+	first     uint32            // day on which the archive was founded: nothing in it is due or was received before
 	expired   map[uint16]uint32 // class → first day not ordered to expire yet
 	ingested  uint32            // first day of the log not ordered to expire yet
 	beat      time.Time         // when something was last ordered because of the clock; at first when the archive was founded
@@ -75,8 +77,11 @@ func (s *projection) founded(ledger *archive.Ledger) error {
 		return nil
 	}
 	h, err := ledger.Header(0)
-	s.beat = h.Time
-	return err
+	if err != nil {
+		return err
+	}
+	s.beat, s.first = h.Time, uint32(retention.DayOf(h.Time))
+	return nil
 }
 
 // apply takes in one event, in ledger order.
