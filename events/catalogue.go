@@ -34,6 +34,18 @@ type LogIncident struct {
 // Type implements Fact.
 func (LogIncident) Type() string { return "escrow.LogIncident.v1" }
 
+// RecordsLost says that records which were signed once are not in the ledger any more: it was restored from a copy made before them, and an operator
+// accepted that because there is no newer one. It is the first record after the copy's last. Counts and dates only; what was lost is not known.
+type RecordsLost struct {
+	Has     escrow.TreeSize `json:"has"`    // records of the copy: the number of this record
+	Had     escrow.TreeSize `json:"had"`    // records there were at least, by what root stores and kept checkpoints say
+	Backup  time.Time       `json:"backup"` // when the copy was made
+	Noticed time.Time       `json:"noticed"`
+}
+
+// Type implements Fact.
+func (RecordsLost) Type() string { return "escrow.RecordsLost.v1" }
+
 // ArchiveFounded is the first record of every ledger.
 type ArchiveFounded struct {
 	Tenant escrow.Tenant `json:"tenant"`

@@ -31,6 +31,7 @@ func TestWireRoundTrip(t *testing.T) {
 		events.RootsDestroyed{Roots: []events.RootDestroyed{{Epoch: 3, Store: "file", Method: "Clear", State: events.RootPending, Due: &at, Detail: "d"}}},
 		events.ErasureCertified{Request: 9, Digest: "ab"},
 		events.LogIncident{What: "gap", Stream: "ab", Sequence: 4, From: 3, To: 3, Detail: "one entry is missing", Noticed: at},
+		events.RecordsLost{Has: 7, Had: 9, Backup: at, Noticed: at},
 		events.ArchiveFounded{Tenant: "main", Region: "eu", Format: 1},
 	} {
 		want := events.Event{ID: "00", Source: "escrow/x", Time: at, Fact: f}

@@ -60,6 +60,7 @@ func parsers() map[string]func([]byte) (Fact, error) {
 	return map[string]func([]byte) (Fact, error){
 		ArchiveFounded{}.Type():    fact[ArchiveFounded],
 		LogIncident{}.Type():       fact[LogIncident],
+		RecordsLost{}.Type():       fact[RecordsLost],
 		OfficerAdded{}.Type():      fact[OfficerAdded],
 		OfficerRemoved{}.Type():    fact[OfficerRemoved],
 		ErasureRequested{}.Type():  fact[ErasureRequested],
