@@ -132,8 +132,11 @@ func testCreate(t *testing.T, s rootstore.Store) {
 		t.Errorf("after Create(3, 10) and Create(3, 8) the store says newest %d, size %d", e.Newest, e.Size)
 	}
 	create(t, s, 3, 12)
+	if e := evidence(t, s); e.Newest != 3 || e.Size != 12 {
+		t.Errorf("after Create(3, 12) the store says newest %d, size %d", e.Newest, e.Size)
+	}
 	mustUnwrap(t, s, 3, wrapped, "a")
-	create(t, s, 4, 12)
+	create(t, s, 4, 5)
 	wantKind(t, "an epoch before the newest", s.Create(t.Context(), 2, 20), escrow.Conflict)
 	wantKind(t, "the epoch before the newest again", s.Create(t.Context(), 3, 20), escrow.Conflict)
 	if e := evidence(t, s); e.Newest != 4 || e.Size != 12 {
