@@ -34,7 +34,7 @@ var importTable = map[string]may{
 	},
 	"crypto/rootstore/awskms":  {"crypto/rootstore": "describes roots", "crypto/rootstore/provider": "what all providers share"},
 	"crypto/rootstore/gcpkms":  {"crypto/rootstore": "describes roots", "crypto/rootstore/provider": "what all providers share"},
-	"crypto/rootstore/tpm":     {"crypto/rootstore": "describes roots", "crypto/rootstore/provider": "what all providers share"},
+	"crypto/rootstore/tpm":     {"crypto/rootstore": "describes roots", "crypto/rootstore/provider": "what all providers share", "crypto/committing": "wraps", "internal/vfs": "reads password files"},
 	"crypto/rootstore/kekfile": {"crypto/rootstore/provider": "what all key encryption keys share", "internal/vfs": "the keyset is a file"},
 	"crypto/rootstore/file": {
 		"crypto/rootstore": "implements a store", "crypto/committing": "wraps", "internal/vfs": "roots lie in a file",
@@ -103,7 +103,7 @@ var importTable = map[string]may{
 		"archive": "wiring", "archive/backup": "wiring", "archive/segment": "wiring", "crypto/directory": "wiring", "crypto/keystate": "wiring", "crypto/keytree": "wiring",
 		"crypto/rootstore": "wiring", "crypto/rootstore/file": "wiring", "crypto/rootstore/vault": "wiring", "events/officers": "signs what officers do",
 		"privacy/certificate": "checks certificates without an archive",
-		"crypto/seal": "wiring", "crypto/sign": "wiring", "events": "wiring", "events/chronicle": "wiring", "events/natslog": "wiring", "index": "wiring", "index/bleveindex": "wiring",
+		"crypto/seal":         "wiring", "crypto/sign": "wiring", "events": "wiring", "events/chronicle": "wiring", "events/natslog": "wiring", "index": "wiring", "index/bleveindex": "wiring",
 		"ingest": "wiring", "ingest/source": "wiring", "internal/bench": "wiring", "internal/vfs": "wiring", "privacy": "wiring", "retention": "wiring",
 		"retention/disposal": "wiring", "server": "wiring", "testdata": "the messages of the demo",
 	},
