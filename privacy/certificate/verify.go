@@ -24,9 +24,9 @@ type Report struct {
 	Root      tlog.Hash       // of that ledger: compare it with a checkpoint kept elsewhere
 }
 
-// Verify verifies a certificate with the verifier key of the archive ("origin+hash+base64") and nothing else: signatures, proofs, statements of officers,
-// the order of steps, and that the statement is the one that follows. The error is of kind Invalid for a bad key, Corrupt where this is no certificate,
-// and Forged where it is not true.
+// Verify verifies a certificate, with or without a newline at its end, with the verifier key of the archive ("origin+hash+base64") and nothing else:
+// signatures, proofs, statements of officers, the order of steps, and that the statement is the one that follows. The error is of kind Invalid for a bad
+// key, Corrupt where this is no certificate, and Forged where it is not true.
 func Verify(b []byte, vkey string) (Report, error) {
 	verifier, err := note.NewVerifier(vkey)
 	if err != nil {
@@ -43,6 +43,7 @@ func parse(b []byte) (*file, error) {
 	if len(b) > MaxBytes {
 		return nil, corrupt("a certificate has at most %d bytes", MaxBytes)
 	}
+	b = bytes.TrimSuffix(b, []byte("\n"))
 	var f file
 	d := json.NewDecoder(bytes.NewReader(b))
 	d.DisallowUnknownFields()
