@@ -304,5 +304,3 @@ func (k *keys) look(ctx context.Context, epoch uint64, r root) (rootstore.Root, 
 	}
 	return rootstore.Root{Epoch: epoch, State: rootstore.Live, Detail: detail}, nil
 }
-
-var _ provider.Keys = (*keys)(nil)

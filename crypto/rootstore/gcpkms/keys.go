@@ -258,5 +258,3 @@ func describe(found *cloudkms.CryptoKey) (rootstore.Root, error) {
 	}
 	return rootstore.Root{State: rootstore.Live, Detail: detail}, nil
 }
-
-var _ provider.Keys = (*keys)(nil)

@@ -260,5 +260,3 @@ func (n *nv) Look(ctx context.Context) (e rootstore.Evidence, err error) {
 	})
 	return e, err
 }
-
-var _ provider.Keys = (*nv)(nil)

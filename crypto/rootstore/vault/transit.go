@@ -220,5 +220,3 @@ func (t *transit) deleted(epoch uint64, m *marks) rootstore.Root {
 	}
 	return rootstore.Root{Epoch: epoch, State: rootstore.Destroyed, Detail: detail}
 }
-
-var _ provider.Keys = (*transit)(nil)
