@@ -1,10 +1,8 @@
 package disposal
 
 import (
-	"math"
 	"time"
 
-	"escrow/crypto/keytree"
 	"escrow/events"
 	"escrow/retention"
 )
@@ -15,38 +13,25 @@ func (p *Pipeline) dueDays(now time.Time, o Options, r *Report) []events.DayRang
 	if !p.clockHolds(now, o, r) {
 		return nil
 	}
-	classes := p.allClasses()
+	classes := p.cfg.Keys.Classes()
 	p.state.mu.RLock()
 	defer p.state.mu.RUnlock()
 	today := uint32(retention.DayOf(now))
 	var due []events.DayRange
 	for _, class := range classes {
-		if from := max(p.state.expired[class], p.state.first); from < today {
+		if from := p.state.nextDay(p.state.expired[class], today); from < today {
 			due = append(due, events.DayRange{Class: class, From: from, To: today - 1})
 		}
 	}
 	return due
 }
 
-// allClasses returns the numbers of the classes the key state has trees of. It looks for all there can be, anew when the number of trees changes. The caller
-// holds work.
-func (p *Pipeline) allClasses() []uint16 {
-	trees := p.cfg.Keys.Trees()
-	if trees == p.classTrees {
-		return p.classes
+// nextDay returns the first day not ordered to expire: nothing is due before the day the archive was founded, unless the clock was wrong then.
+func (s *projection) nextDay(ordered, today uint32) uint32 {
+	if ordered == 0 && today >= s.first {
+		return s.first
 	}
-	p.classes, p.classTrees = nil, trees
-	for n := range 1 << 16 {
-		if class := uint16(n); p.hasClass(class) {
-			p.classes = append(p.classes, class)
-		}
-	}
-	return p.classes
-}
-
-// hasClass reports whether the key state has the tree of a retention class. The last leaf is beyond every day, so that nothing ever destroys it.
-func (p *Pipeline) hasClass(class uint16) bool {
-	return p.cfg.Keys.Alive(keytree.Ref{Kind: keytree.KindRetention, Tree: class, Leaf: math.MaxUint32})
+	return ordered
 }
 
 // dueIngestDays returns the days of the log that are over and were not ordered to expire yet.
@@ -57,7 +42,7 @@ func (p *Pipeline) dueIngestDays(now time.Time, o Options, r *Report) []events.L
 	p.state.mu.RLock()
 	defer p.state.mu.RUnlock()
 	today := uint32(retention.DayOf(now))
-	from := max(p.state.ingested, p.state.first)
+	from := p.state.nextDay(p.state.ingested, today)
 	if from+ingestDays > today {
 		return nil
 	}

@@ -61,8 +61,6 @@ type Pipeline struct {
 	destroyed         int      // shares, since the last EpochCommitted
 	uncounted         bool     // a crash lost how many
 	removed, redacted int      // documents, since the last IndexPurged
-	classes           []uint16 // retention classes of the key state
-	classTrees        int      // trees it had when they were looked for
 
 	gated   atomic.Bool // Gate has returned nil
 	index   atomic.Pointer[Index]

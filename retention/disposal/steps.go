@@ -94,11 +94,12 @@ func (p *Pipeline) forget(orders []events.ErasureExecuted) (destroy func(*keysta
 	var refs []keytree.Ref
 	var days []events.DayRange
 	var ingest []events.LeafRange
+	classes := keys.Classes()
 	for _, o := range orders {
 		p.cfg.Directory.Forget(o.Subjects...)
 		refs = append(refs, p.refs(o)...)
 		for _, d := range o.Days {
-			if p.hasClass(d.Class) {
+			if slices.Contains(classes, d.Class) {
 				days = append(days, d)
 			}
 		}
