@@ -190,6 +190,12 @@ func (c *canaries) mail(who string) publication {
 	return publication{"mail", h, []byte(strings.Join(lines, "\r\n"))}
 }
 
+// note is a message of somebody in a conversation.
+func (c *canaries) note(who, use string) publication {
+	return c.json("chat", object{"id": c.word(who + " id of " + use), "conversation": c.word(who + " conversation"), "from": object{"id": c.email(who), "name": c.word(who + " name"), "role": "customer"},
+		"body": object{"text": "a note: " + c.word(who+" "+use)}})
+}
+
 // together is a message of somebody in which another one takes part.
 func (c *canaries) together(who, other string) publication {
 	return c.json("chat", object{"id": c.word(who + " id of a message to both"), "from": object{"id": c.email(who), "role": "customer"},
