@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -357,4 +358,36 @@ func FuzzVerify(f *testing.F) {
 			t.Errorf("an error of kind %s: %v", escrow.KindOf(err), err)
 		}
 	})
+}
+
+// TestEveryOmission leaves out every record, and every two, and asks for every target: nothing is certified, and nothing panics.
+func TestEveryOmission(t *testing.T) {
+	b, s := newBook(t), sound()
+	s.tell(b, "")
+	_, raw := b.build(s.seq)
+	whole := parse(t, raw)
+	refuse := func(what string, d *document) {
+		t.Helper()
+		changed, err := json.Marshal(d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := certificate.Verify(changed, b.signer.VKey()); err == nil || escrow.KindOf(err) != escrow.Forged {
+			t.Errorf("%s: %v, want an error of kind forged", what, err)
+		}
+	}
+	for i := range whole.Records {
+		for k := range i + 1 {
+			d := parse(t, raw)
+			d.Records = slices.DeleteFunc(d.Records, func(r documentRecord) bool { return r.Seq == whole.Records[i].Seq || r.Seq == whole.Records[k].Seq })
+			refuse(fmt.Sprintf("without records %d and %d", whole.Records[i].Seq, whole.Records[k].Seq), d)
+		}
+	}
+	for target := range b.ledger.Size() {
+		d := parse(t, raw)
+		d.Target = json.RawMessage(fmt.Sprint(target))
+		if escrow.Seq(target) != s.seq {
+			refuse(fmt.Sprintf("target %d", target), d)
+		}
+	}
 }
