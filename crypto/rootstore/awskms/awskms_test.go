@@ -195,7 +195,7 @@ func TestNoSecondKeyAfterInterruption(t *testing.T) {
 	if err := s.Create(t.Context(), 1, 1); err != nil {
 		t.Fatal(err)
 	}
-	if n := len(w.fake.keys); n != 1 {
+	if n := w.fake.count(); n != 1 {
 		t.Errorf("there are %d keys", n)
 	}
 }
@@ -211,7 +211,7 @@ func TestCreateKeyIsCalledOnce(t *testing.T) {
 		return providertest.Whole
 	})
 	wantKind(t, "lost", s.Create(t.Context(), 1, 1), escrow.Unavailable)
-	if n := len(w.fake.keys); n != 1 {
+	if n := w.fake.count(); n != 1 {
 		t.Errorf("there are %d keys", n)
 	}
 }

@@ -266,6 +266,12 @@ func (f *fakeKMS) cancel(prefix string, enable bool) {
 	}
 }
 
+func (f *fakeKMS) count() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.keys)
+}
+
 func (f *fakeKMS) pass(d time.Duration) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

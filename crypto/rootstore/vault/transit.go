@@ -9,7 +9,6 @@ import (
 
 	"escrow"
 	"escrow/crypto/rootstore"
-	"escrow/crypto/rootstore/provider"
 )
 
 // transit implements provider.Keys.
