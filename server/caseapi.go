@@ -71,7 +71,7 @@ type CaseStep struct {
 // CertificateRequest asks for the certificate of an erasure.
 type CertificateRequest struct {
 	Tenant  escrow.Tenant `json:"tenant,omitempty"`
-	Request escrow.Seq    `json:"request"`
+	Request escrow.Seq    `json:"request"` // record of the request, or of an order: retention days that are over, a hold that was released
 }
 
 // CertificateAnswer is a certificate of erasure (docs/format/certificate.md).

@@ -13,9 +13,6 @@ func (a *Archive) Certificate(ctx context.Context, req CertificateRequest) (Cert
 	if err != nil {
 		return CertificateAnswer{}, err
 	}
-	if _, err := t.Disposal.Case(req.Request); err != nil {
-		return CertificateAnswer{}, err
-	}
 	c, err := certificate.Build(ctx, t.Ledger, req.Request, t.Signer)
 	if err != nil {
 		return CertificateAnswer{}, err

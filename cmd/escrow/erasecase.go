@@ -64,7 +64,7 @@ func printCases(w io.Writer, cases []server.Case, steps bool) error {
 
 func (a *app) eraseCertificate() *cobra.Command {
 	var out string
-	c := &cobra.Command{Use: "certificate REQUEST", Short: "Write the certificate of an erasure", Args: args(1, 1, "the number of a request"),
+	c := &cobra.Command{Use: "certificate REQUEST", Short: "Write the certificate of an erasure", Args: args(1, 1, "the number of a request, or of an order of the schedule or a hold"),
 		Long: `Writes the signed certificate: what was erased, when each step happened, what became of the keys, each claim with its proof or marked as attested.
 While steps are pending it is an interim certificate and says so. It holds no personal data. Whoever gets it checks it with escrow erase check.`}
 	c.Flags().StringVar(&out, "out", "", "file to write, instead of printing it")
