@@ -370,6 +370,10 @@ func TestWriteFailsAgainAndAgain(t *testing.T) {
 	}
 	fsys.After(nil)
 	fsys.Fail(vfs.Plan{})
+	update(t, s, func(tx *keystate.Tx) { tx.SetApplied(1) }) // destroys nothing, but the newest epoch is not the state's
+	if r.reopen(t).Stale() {
+		t.Error("attempts that failed make the state an old copy")
+	}
 	update(t, s, puncture(1))
 	mustForget(t, "once it works", r, s)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"path"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -164,6 +165,9 @@ func TestCreateDoesNotDestroy(t *testing.T) {
 	}
 	_, err = keystate.Create(t.Context(), r.fsys, dir, r.config(), nil)
 	wantKind(t, "the state is missing, its roots are there", err, escrow.Conflict)
+	if !strings.Contains(err.Error(), "restore the file state") {
+		t.Errorf("the error does not say what to do: %v", err)
+	}
 	write(t, r.fsys, "state", state)
 	if back := r.reopen(t); mustShare(t, back, subject(2)) != mustShare(t, s, subject(2)) {
 		t.Error("the state does not come back with its file")

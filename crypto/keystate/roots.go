@@ -102,9 +102,9 @@ func needed(i int, err error) error {
 
 // survey is what the root stores say together.
 type survey struct {
-	newest, oldest uint64          // of the newest epochs the stores remember
-	size           escrow.TreeSize // the largest
-	live           []uint64        // epochs with a living root in any store
+	newest uint64          // the newest epoch any of them remembers
+	size   escrow.TreeSize // the largest
+	live   []uint64        // epochs with a living root in any store
 }
 
 // survey asks every root store; the error says which did not answer. What the others said is in the result in any case.
@@ -114,9 +114,6 @@ func (s *store) survey(ctx context.Context) (out survey, err error) {
 		if failure != nil {
 			err = cmp.Or(err, needed(i, failure))
 			continue
-		}
-		if i == 0 || e.Newest < out.oldest {
-			out.oldest = e.Newest
 		}
 		out.newest, out.size = max(out.newest, e.Newest), max(out.size, e.Size)
 		for _, r := range e.Roots {

@@ -66,6 +66,12 @@ func TestEachStoreAloneOpens(t *testing.T) {
 	}
 	_, err := c.open()
 	wantKind(t, "all stores down", err, escrow.Unavailable)
+	for _, store := range c.stores {
+		store.fail = store.calls + 2 // they unwrap, and do not say which epoch is the newest
+	}
+	c.stores[1].fail, c.stores[2].fail = -1, -1
+	_, err = c.open()
+	wantKind(t, "no store says what is newest", err, escrow.Unavailable)
 }
 
 // TestStoresFailAtAnyCall fails each call of each store in a change that begins an epoch and in one that does not, before and after it was done.
@@ -134,8 +140,12 @@ func TestOldCopyIsStale(t *testing.T) {
 			t.Errorf("copy %d: stale = %v, requires %d records", leaf, back.Stale(), back.Required())
 		}
 		wantKind(t, "a change of an old copy", back.Update(func(tx *keystate.Tx) error { tx.Puncture(subject(3)); return nil }), escrow.Conflict)
+		live := liveRoots(t, back)
 		_, err := back.DestroyRoots(t.Context(), r.now)
 		wantKind(t, "destroying roots by an old copy", err, escrow.Conflict)
+		if !slices.Equal(live, liveRoots(t, back)) {
+			t.Error("an old copy destroyed roots")
+		}
 		update(t, back, func(tx *keystate.Tx) {
 			tx.Puncture(subject(0), subject(1), subject(2), subject(3))
 			tx.SetApplied(23)

@@ -58,7 +58,8 @@ func (s *State) makeSure(ctx context.Context) error {
 	return nil
 }
 
-// commit makes c the state, on the disk and for readers, under a new epoch if asked to or if the stores do not all have the present one as their newest.
+// commit makes c the state, on the disk and for readers, under a new epoch if asked to, if the stores know a newer one, or if one of them
+// has lost or never had the root of the present one.
 func (s *State) commit(ctx context.Context, c *content, epoch bool) error {
 	known, err := s.store.survey(ctx)
 	if err != nil {
@@ -69,7 +70,7 @@ func (s *State) commit(ctx context.Context, c *content, epoch bool) error {
 			"the root stores know epoch %d, which is newer than this key state: another process changes it, or a store was down when an older copy was opened; start again", known.newest)
 	}
 	var sealed []byte
-	keep := !epoch && known.newest == c.epoch && known.oldest == c.epoch
+	keep := !epoch && known.newest == c.epoch
 	if keep {
 		sealed, err = s.store.seal(ctx, c)
 		keep = err == nil || !lost(err)
@@ -109,14 +110,10 @@ func (s *State) begin(ctx context.Context, c *content, known survey) error {
 	case s.begun > c.epoch && s.begun >= known.newest:
 		next = s.begun
 	}
-	before := c.epoch
 	if err := s.store.reserve(c); err != nil {
 		return err
 	}
 	c.epoch, s.begun = next, next
-	if before > 0 {
-		known.live = append(known.live, before)
-	}
 	if err := c.retire(known.live, s.store.cfg.Now()); err != nil {
 		return err
 	}
@@ -132,7 +129,7 @@ func (s *State) begin(ctx context.Context, c *content, known survey) error {
 func (s *State) know(known survey) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.known = survey{newest: max(known.newest, s.known.newest), size: max(known.size, s.known.size)}
+	s.known = survey{newest: max(known.newest, s.known.newest), size: known.size}
 }
 
 // replace shows readers another content and wipes what was only in the one before. The first content that has new keys for the index ends the time in which
