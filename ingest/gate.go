@@ -81,7 +81,7 @@ func (g *Gate) Seal(t escrow.Tenant, day uint32, aad, plain []byte) ([]byte, err
 	if !ok {
 		return nil, escrow.Errorf("ingest.Seal", escrow.NotFound, "there is no tenant %q here", t)
 	}
-	share, err := e.Keys.Share(keytree.Ref{Kind: keytree.KindIngestDay, Leaf: day})
+	share, err := e.Keys.Share(e.Keys.Ref(keytree.KindIngestDay, day))
 	if err != nil {
 		return nil, err
 	}

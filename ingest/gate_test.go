@@ -2,14 +2,12 @@ package ingest_test
 
 import (
 	"bytes"
-	"context"
 	"strings"
 	"testing"
 
 	"escrow"
 	"escrow/events/natslog"
 	"escrow/ingest"
-	"escrow/retention/disposal"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -71,6 +69,7 @@ const small = `{"id":"1","from":{"id":"email:ana@example.org"},"body":{"text":"h
 // What the publishing contract refuses is refused with the right kind, and a text that names field, problem and remedy, and no value.
 func TestGateRefuses(t *testing.T) {
 	v := newVault(t, nil, nil)
+	before := v.ledger.Size()
 	header := func(kv ...string) map[string][]string {
 		h := map[string][]string{}
 		for i := 0; i < len(kv); i += 2 {
@@ -118,8 +117,8 @@ func TestGateRefuses(t *testing.T) {
 			}
 		})
 	}
-	if size := v.ledger.Size(); size != 0 {
-		t.Errorf("%d records were written", size)
+	if size := v.ledger.Size(); size != before {
+		t.Errorf("%d records were written", size-before)
 	}
 }
 
@@ -210,7 +209,7 @@ func TestGateErasedMessage(t *testing.T) {
 	one, two := talk("1", "one", "email:ana@example.org"), talk("2", "two", "email:ana@example.org")
 	seq := v.chat("chat", one)
 	v.chat("chat", two)
-	must(v.pipeline.Erase(context.Background(), disposal.Order{Scope: "message", Messages: []escrow.Seq{seq}, Basis: "art17-1"}))(t)
+	v.eraseMessages(seq)
 	_, err := v.admit(natslog.Arrival{Data: []byte(one)})
 	wantKind(t, err, escrow.Erased)
 	if adm := must(v.admit(natslog.Arrival{Data: []byte(two)}))(t); !adm.Known {

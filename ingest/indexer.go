@@ -3,13 +3,10 @@ package ingest
 import (
 	"context"
 	"log/slog"
-	"slices"
 	"sync"
 
 	"escrow"
 	"escrow/archive"
-	"escrow/events"
-	"escrow/events/chronicle"
 	"escrow/index"
 	"escrow/internal/bell"
 	"escrow/retention"
@@ -21,7 +18,6 @@ type Indexer struct {
 	Ledger   *archive.Ledger
 	Opener   *Opener
 	Index    SearchIndex
-	Schedule retention.Schedule
 	Erasures Erasures
 	Logger   *slog.Logger
 
@@ -36,14 +32,21 @@ type Indexer struct {
 type SearchIndex interface {
 	Position() escrow.TreeSize
 	Apply(ctx context.Context, b index.Batch) error
+	Present(ctx context.Context, seqs []escrow.Seq) ([]escrow.Seq, error)
 	SubjectSeqs(ctx context.Context, leaf uint32) ([]escrow.Seq, error)
+	DueSeqs(ctx context.Context, class uint16, from, to uint32) ([]escrow.Seq, error)
 	Purge(ctx context.Context) (dead []uint32, err error)
 	Reset(ctx context.Context) (dead []uint32, err error)
 }
 
-// Erasures tells when an erasure read in the ledger has been applied to the keys; *disposal.Pipeline does.
+// Erasures tells what erasures read in the ledger have come to; *disposal.Pipeline does.
 type Erasures interface {
+	// WaitApplied returns when the keys have applied every erasure among the first n records.
 	WaitApplied(ctx context.Context, n escrow.TreeSize) error
+	// InForce returns when the guard of readers knows every restriction and hold among the first n records.
+	InForce(ctx context.Context, n escrow.TreeSize) error
+	// Restricting reports whether anything is restricted now.
+	Restricting() bool
 }
 
 // Bounds of one step of the indexer.
@@ -110,13 +113,14 @@ func (x *Indexer) Purge(ctx context.Context) ([]uint32, error) { return x.Index.
 
 // Rebuild empties the index and fills it again from the ledger. It returns the leaves of the keys of the files that are no more.
 func (x *Indexer) Rebuild(ctx context.Context) (dead []uint32, err error) {
-	if dead, err = x.reset(ctx); err != nil {
+	if dead, err = x.Reset(ctx); err != nil {
 		return dead, err
 	}
 	return dead, x.Follow(ctx, x.Ledger.Size())
 }
 
-func (x *Indexer) reset(ctx context.Context) ([]uint32, error) {
+// Reset empties the index; see disposal.Index. It is filled again by whoever follows the ledger.
+func (x *Indexer) Reset(ctx context.Context) ([]uint32, error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	return x.Index.Reset(ctx)
@@ -132,7 +136,7 @@ func (x *Indexer) Follow(ctx context.Context, n escrow.TreeSize) error {
 	return nil
 }
 
-// step indexes one batch, which ends before n and after the first erasure.
+// step indexes one batch, which ends before n and after the first record that changes what may be read of others.
 func (x *Indexer) step(ctx context.Context, n escrow.TreeSize) error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -145,9 +149,8 @@ func (x *Indexer) step(ctx context.Context, n escrow.TreeSize) error {
 		return err
 	}
 	last := recs[len(recs)-1]
-	erasure := last.Header.Kind == archive.KindErase
-	if erasure { // before anything is opened that may die with it
-		if err := x.Erasures.WaitApplied(ctx, from+escrow.TreeSize(len(recs))); err != nil {
+	if turns(last.Header.Kind) { // before anything is opened that it concerns
+		if err := x.settled(ctx, last); err != nil {
 			return err
 		}
 	}
@@ -161,20 +164,21 @@ func (x *Indexer) step(ctx context.Context, n escrow.TreeSize) error {
 			batch.Docs = append(batch.Docs, *d)
 		}
 	}
-	if erasure && len(opened) == len(recs) {
-		if err := x.erase(ctx, last, &batch); err != nil {
-			return err
-		}
+	if turns(last.Header.Kind) && len(opened) == len(recs) {
+		return x.turn(ctx, last, batch)
 	}
+	return x.apply(ctx, batch)
+}
+
+func (x *Indexer) apply(ctx context.Context, batch index.Batch) error {
 	if err := x.Index.Apply(ctx, batch); err != nil {
 		return err
 	}
-	x.removed += len(batch.Delete)
 	x.moved.Ring()
 	return nil
 }
 
-// read returns the next records, at least one, ending with the first erasure among them.
+// read returns the next records, at least one, ending with the first one among them after which others may read differently.
 func (x *Indexer) read(ctx context.Context, from escrow.Seq, n escrow.TreeSize) ([]archive.Record, error) {
 	var recs []archive.Record
 	bytes := 0
@@ -183,7 +187,7 @@ func (x *Indexer) read(ctx context.Context, from escrow.Seq, n escrow.TreeSize) 
 			return archive.ErrStop
 		}
 		recs, bytes = append(recs, rec), bytes+len(rec.Blob)
-		if rec.Header.Kind == archive.KindErase || len(recs) == indexBatch || bytes >= indexBatchBytes {
+		if turns(rec.Header.Kind) || len(recs) == indexBatch || bytes >= indexBatchBytes {
 			return archive.ErrStop
 		}
 		return nil
@@ -192,7 +196,7 @@ func (x *Indexer) read(ctx context.Context, from escrow.Seq, n escrow.TreeSize) 
 }
 
 // open opens and parses records on all cores, some at a time, until enough text is in memory: a record of a few bytes may hold megabytes of it. It returns
-// the documents of the first records, at least one, with nil for events and for messages whose body is dead.
+// the documents of the first records, at least one, with nil for events and for messages whose body is dead or restricted.
 func (x *Indexer) open(ctx context.Context, recs []archive.Record) ([]*index.Document, error) {
 	var out []*index.Document
 	for bytes := 0; len(out) < len(recs) && bytes < indexBatchBytes; {
@@ -219,85 +223,25 @@ func (x *Indexer) document(rec archive.Record) (*index.Document, int, error) {
 		return nil, 0, nil
 	}
 	o, err := x.Opener.Open(rec)
-	if escrow.KindOf(err) == escrow.Erased {
+	if kind := escrow.KindOf(err); err != nil && (kind == escrow.Erased || kind == escrow.Denied) {
 		return nil, 0, nil
 	}
 	if err != nil {
 		return nil, 0, err
 	}
-	d := Document(o, x.Schedule)
+	d := Document(o)
 	return &d, len(o.Envelope.Original), nil
 }
 
-// erase adds to the batch what an erasure changes: documents that are dead now go, those that lost an identity are written again without it.
-func (x *Indexer) erase(ctx context.Context, rec archive.Record, batch *index.Batch) error {
-	e, err := chronicle.Read(rec)
-	if err != nil {
-		return err
-	}
-	f, ok := e.Fact.(events.ErasureExecuted)
-	if !ok {
-		return nil
-	}
-	for _, leaf := range f.Subjects {
-		seqs, err := x.Index.SubjectSeqs(ctx, leaf)
-		if err != nil {
-			return err
-		}
-		for chunk := range slices.Chunk(seqs, indexGroup) {
-			if err := x.again(ctx, chunk); err != nil {
-				return err
-			}
-		}
-	}
-	for seq := range events.Seqs(f.Messages) {
-		batch.Delete = append(batch.Delete, seq)
-	}
-	return nil
-}
-
-// again opens records anew and indexes what is left of them, leaving the index's position where it was.
-func (x *Indexer) again(ctx context.Context, seqs []escrow.Seq) error {
-	recs := make([]archive.Record, len(seqs))
-	for i, seq := range seqs {
-		var err error
-		if recs[i], err = x.Ledger.Read(seq); err != nil {
-			return err
-		}
-	}
-	for len(recs) > 0 {
-		opened, err := x.open(ctx, recs)
-		if err != nil {
-			return err
-		}
-		batch := index.Batch{Position: x.Index.Position()}
-		for i, d := range opened {
-			if d == nil {
-				batch.Delete = append(batch.Delete, recs[i].Seq)
-				continue
-			}
-			batch.Docs = append(batch.Docs, *d)
-		}
-		if err := x.Index.Apply(ctx, batch); err != nil {
-			return err
-		}
-		x.removed, x.redacted = x.removed+len(batch.Delete), x.redacted+len(batch.Docs)
-		recs = recs[len(opened):]
-	}
-	return nil
-}
-
 // Document returns what the search index keeps of an opened record.
-func Document(o Opened, s retention.Schedule) index.Document {
+func Document(o Opened) index.Document {
 	m := o.Message
 	d := index.Document{
 		Seq: o.Seq, Time: o.Header.Time, Sent: m.SentAt, Channel: string(o.Envelope.Channel), Conversation: m.Conversation, Type: string(m.Type),
 		ID: m.ID, Title: m.Title, Body: withoutPlaceholders(m), Tags: m.Tags, Metadata: m.Metadata,
 		Subjects: append(o.Subjects, o.Mentioned...), Partial: m.Defects,
 	}
-	if class, err := s.Class(o.Header.Class); err == nil {
-		d.Month = retention.Month(class.Due(o.Envelope.Received))
-	}
+	d.Month, d.Due = retention.Month(retention.Day(o.Due.Leaf)), index.Due{Class: o.Due.Tree, Day: o.Due.Leaf}
 	d.From = person(m.From)
 	for _, to := range m.To {
 		d.To = append(d.To, person(to)...)

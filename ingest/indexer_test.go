@@ -58,8 +58,8 @@ func openShelf(t testing.TB, v *vault, dir string) *shelf {
 	s := &shelf{vault: v}
 	s.index = must(bleveindex.Open(context.Background(), dir, fileKeys{v.keys}, bleveindex.Config{Rand: rand.Reader}))(t)
 	t.Cleanup(func() { check(t, s.index.Close()) })
-	s.indexer = &ingest.Indexer{Ledger: v.ledger, Opener: v.opener, Index: s.index, Schedule: v.recorder.Schedule, Erasures: v.pipeline, Logger: slog.New(slog.DiscardHandler)}
-	v.pipeline.Index = s.indexer
+	s.indexer = &ingest.Indexer{Ledger: v.ledger, Opener: v.opener, Index: s.index, Erasures: v.pipeline, Logger: slog.New(slog.DiscardHandler)}
+	v.pipeline.Attach(s.indexer)
 	return s
 }
 
@@ -143,7 +143,7 @@ func TestErasedPersonLeavesIndex(t *testing.T) {
 	s.unknown("body", "theremin", "tune")
 	s.unknown("from", "anastasia", "ana@example.org", "ana")
 	s.unknown("to", "anastasia", "ana@example.org", "ana")
-	if got := s.purges(); len(got) != 1 || got[0] != (events.IndexPurged{UpTo: escrow.TreeSize(out.Seq) + 1, Removed: 1, Redacted: 1, Files: out.Files}) {
+	if got := s.purges(); len(got) != 1 || got[0] != (events.IndexPurged{UpTo: escrow.TreeSize(out.Seq) + 2, Removed: 1, Redacted: 1, Files: out.Files}) {
 		t.Errorf("%+v", got)
 	}
 	for _, leaf := range before {
@@ -170,14 +170,14 @@ func TestErasedMessagesLeaveIndex(t *testing.T) {
 	if !slices.Equal(conversation, seqs) {
 		t.Errorf("the conversation is %v", conversation)
 	}
-	out := must(s.pipeline.Erase(context.Background(), disposal.Order{Scope: "message", Messages: seqs[:1], Basis: "b"}))(t)
+	out := s.eraseMessages(seqs[0])
 	if out.Removed != 1 || out.Redacted != 0 {
 		t.Errorf("%+v", out)
 	}
 	s.found("apple")
 	s.unknown("body", "apple")
 	s.found("banana", seqs[1])
-	out = must(s.pipeline.Erase(context.Background(), disposal.Order{Scope: "conversation", Messages: seqs[1:3], Basis: "b"}))(t)
+	out = s.eraseMessages(seqs[1:3]...)
 	if out.Removed != 2 {
 		t.Errorf("%+v", out)
 	}
@@ -216,20 +216,19 @@ func TestCompleteAfterIndexFailure(t *testing.T) {
 				seq := s.chat("chat", talk("1", "theremin", "email:ana@example.org"))
 				s.follow()
 				broken.Index = s.indexer
-				s.pipeline.Index = broken
-				_, err := s.pipeline.Erase(context.Background(), disposal.Order{Scope: "person", Subjects: []uint32{s.leaf("email:ana@example.org", "chat")}, Basis: "b"})
+				s.pipeline.Attach(broken)
+				err := s.order(events.ErasureExecuted{Scope: events.ScopePerson, Subjects: []uint32{s.leaf("email:ana@example.org", "chat")}, Basis: "b"})
 				if err == nil {
 					t.Fatal("the index did not fail")
 				}
 				if _, err := s.open(seq); escrow.KindOf(err) != escrow.Erased {
 					t.Errorf("the message is still readable: %v", err)
 				}
-				s.pipeline.Index = s.indexer
+				s.pipeline.Attach(s.indexer)
 				if restart {
 					check(t, s.index.Close())
 					s.close()
 					s = openShelf(t, openVault(t, mem, nil), dir)
-					check(t, s.pipeline.Resume(context.Background()))
 				}
 				if did := must(s.pipeline.Complete(context.Background()))(t); !did {
 					t.Error("nothing was completed")
@@ -264,14 +263,13 @@ func TestErasureSurvivesEveryFault(t *testing.T) {
 			leaf := v.leafAfterReplay("email:ana@example.org")
 			at := faulty.Ops() + n
 			faulty.Fail(vfs.Plan{At: at, Fault: fault, Err: errors.New("disk error"), Sticky: true})
-			_, err := v.pipeline.Erase(context.Background(), disposal.Order{Scope: "person", Subjects: []uint32{leaf}, Basis: "b"})
+			err := v.order(events.ErasureExecuted{Scope: events.ScopePerson, Subjects: []uint32{leaf}, Basis: "b"})
 			hit = faulty.Ops() >= at
 			if !hit && err != nil {
 				t.Fatalf("without a fault: %v", err)
 			}
 			for _, after := range []*vfs.Mem{disk.Clone(), disk.CrashClone(rng)} {
 				w := openVault(t, after, nil)
-				check(t, w.pipeline.Resume(context.Background()))
 				check(t, ingest.ReplayDirectory(context.Background(), w.ledger, w.opener, w.directory))
 				must(w.pipeline.Complete(context.Background()))(t)
 				order := w.ordered()(keytree.Ref{Kind: keytree.KindSubject, Leaf: leaf})
@@ -312,6 +310,7 @@ func TestErasureResumesInProcess(t *testing.T) {
 	base := vfs.NewMem()
 	v := newVault(t, base, nil)
 	seq := v.chat("chat", talk("1", "x", "email:ana@example.org"))
+	before := v.ledger.Size()
 	v.close()
 	failed := 0
 	for n, hit := 1, true; hit; n++ {
@@ -321,16 +320,17 @@ func TestErasureResumesInProcess(t *testing.T) {
 			leaf := v.leafAfterReplay("email:ana@example.org")
 			at := faulty.Ops() + n
 			faulty.Fail(vfs.Plan{At: at, Fault: fault, Err: errors.New("disk error")})
-			_, err := v.pipeline.Erase(context.Background(), disposal.Order{Scope: "person", Subjects: []uint32{leaf}, Basis: "b"})
+			err := v.order(events.ErasureExecuted{Scope: events.ScopePerson, Subjects: []uint32{leaf}, Basis: "b"})
 			hit = faulty.Ops() >= at
 			size := v.ledger.Size()
-			if err == nil || size == 1 { // not hurt, or not even ordered
+			if stats, serr := v.ledger.Stats(); err == nil || size == before || serr != nil || stats.Failed != nil { // not hurt, or not even ordered, or not to be used again
 				v.close()
 				continue
 			}
 			failed++
-			check(t, v.pipeline.Resume(context.Background()))
-			check(t, v.pipeline.WaitApplied(context.Background(), 2))
+			check(t, v.pipeline.InForce(context.Background(), size))
+			must(v.pipeline.Complete(context.Background()))(t)
+			check(t, v.pipeline.WaitApplied(context.Background(), before+1))
 			if _, err := v.open(seq); escrow.KindOf(err) != escrow.Erased {
 				t.Errorf("operation %d, fault %d: still readable: %v", n, fault, err)
 			}
@@ -382,9 +382,10 @@ func TestIndexerWaitsForKeys(t *testing.T) {
 	wantKind(t, s.pipeline.WaitApplied(ctx, s.ledger.Size()), escrow.Unavailable, "before an erasure was applied")
 	wantKind(t, s.indexer.Wait(ctx, s.ledger.Size()), escrow.Unavailable, "behind")
 
-	check(t, s.pipeline.Resume(context.Background()))
+	check(t, s.pipeline.InForce(context.Background(), s.ledger.Size()))
+	must(s.pipeline.Complete(context.Background()))(t)
 	check(t, <-done)
-	check(t, s.indexer.Wait(context.Background(), s.ledger.Size()))
+	s.follow()
 	s.found("theremin")
 	s.found("accordion")
 }
@@ -400,7 +401,7 @@ func TestRebuildGivesSameAnswers(t *testing.T) {
 	s.follow()
 	s.erase("email:p1@example.org", "chat")
 	s.erase("email:p4@example.org", "chat")
-	must(s.pipeline.Erase(context.Background(), disposal.Order{Scope: "message", Messages: []escrow.Seq{7, 9, 11}, Basis: "b"}))(t)
+	s.eraseMessages(7, 9, 11)
 	s.follow()
 	queries := []string{"apple", "banana cherry", "fig OR elder", "-apple", "from:p2@example.org", "with:p1@example.org", "channel:all damson", "in:\"room 1\""}
 	var before [][]escrow.Seq
@@ -408,7 +409,7 @@ func TestRebuildGivesSameAnswers(t *testing.T) {
 		before = append(before, s.find(q))
 	}
 	dead, err := s.indexer.Rebuild(context.Background())
-	check(t, errors.Join(err, s.pipeline.DestroyFileKeys(dead)))
+	check(t, errors.Join(err, s.pipeline.DestroyFileKeys(context.Background(), dead)))
 	var after [][]escrow.Seq
 	for _, q := range queries {
 		after = append(after, s.find(q))
@@ -440,7 +441,7 @@ func TestIndexerRuns(t *testing.T) {
 func TestDestroyOtherFileKeys(t *testing.T) {
 	v := newVault(t, nil, nil)
 	check(t, v.keys.Update(func(tx *keystate.Tx) error { _, err := tx.ReserveIndexLeaves(20); return err }))
-	check(t, v.pipeline.DestroyOtherFileKeys(10, []uint32{3, 7}))
+	check(t, v.pipeline.DestroyOtherFileKeys(context.Background(), 10, []uint32{3, 7}))
 	var alive []uint32
 	for leaf := range uint32(12) {
 		if v.keys.Alive(keytree.Ref{Kind: keytree.KindIndexFile, Leaf: leaf}) {
@@ -451,7 +452,7 @@ func TestDestroyOtherFileKeys(t *testing.T) {
 		t.Errorf("alive (-want +got):\n%s", d)
 	}
 	epoch := v.keys.Epoch()
-	check(t, v.pipeline.DestroyOtherFileKeys(10, []uint32{3, 7}))
+	check(t, v.pipeline.DestroyOtherFileKeys(context.Background(), 10, []uint32{3, 7}))
 	if v.keys.Epoch() != epoch {
 		t.Error("nothing to do, and the key state was written")
 	}

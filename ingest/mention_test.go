@@ -232,10 +232,10 @@ func (v *vault) mentions(seq escrow.Seq, dead, cut bool) {
 // A directory that is built again knows who was mentioned and is alive, and nobody else.
 func TestReplayMentions(t *testing.T) {
 	v := newVault(t, nil, nil)
-	v.chat("chat", mentioning("1", "email:ana@example.org", nil, about{"email:cy@example.com", "Cy", "Cy"}, " and ", about{"email:dee@example.com", "Dee", "Dee"}))
+	first := v.chat("chat", mentioning("1", "email:ana@example.org", nil, about{"email:cy@example.com", "Cy", "Cy"}, " and ", about{"email:dee@example.com", "Dee", "Dee"}))
 	cy, dee := v.leaf("email:cy@example.com", "chat"), v.leaf("email:dee@example.com", "chat")
 	v.erase("email:cy@example.com", "chat")
-	ids, highest, err := v.opener.Identities(v.read(0))
+	ids, highest, err := v.opener.Identities(v.read(first))
 	check(t, err)
 	if want := []ingest.Identity{{Scope: "email:ana@example.org", Leaf: v.leaf("email:ana@example.org", "chat")}, {Scope: "email:dee@example.com", Leaf: dee}}; !slices.Equal(ids, want) || highest != max(cy, dee) {
 		t.Errorf("%v, the highest is %d", ids, highest)

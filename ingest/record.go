@@ -35,8 +35,12 @@ type ChannelRule struct {
 	Class  string `json:"class,omitempty"` // retention class; "" lets the message choose
 }
 
-// Keys derives key shares; *keystate.State is one.
-type Keys = seal.Keys
+// Keys derives key shares, and names the one a leaf has: trees have generations, and which of them a leaf belongs to is the key state's to know.
+// *keystate.State is one.
+type Keys interface {
+	seal.Keys
+	Ref(kind keytree.Kind, leaf uint32) keytree.Ref
+}
 
 // Recorder turns envelopes into sealed records. It is safe for concurrent use.
 type Recorder struct {
@@ -149,7 +153,7 @@ func (r *Recorder) parts(seq escrow.Seq, env Envelope, m escrow.Message, policy 
 	}
 	life := []keytree.Ref{
 		{Kind: keytree.KindRetention, Tree: class.Number, Leaf: uint32(class.Due(env.Received))},
-		{Kind: keytree.KindMessage, Leaf: uint32(seq)},
+		r.Keys.Ref(keytree.KindMessage, uint32(seq)),
 	}
 	secrets, err := r.secrets(1 + len(everybody))
 	if err != nil {
@@ -192,7 +196,7 @@ func (r *Recorder) subjects(people []escrow.Participant, c escrow.Channel) ([]ke
 		if err != nil {
 			return nil, err
 		}
-		refs[i] = keytree.Ref{Kind: keytree.KindSubject, Leaf: leaf}
+		refs[i] = r.Keys.Ref(keytree.KindSubject, leaf)
 	}
 	return refs, nil
 }

@@ -385,7 +385,7 @@ func (s *Sealer) entry(seq escrow.Seq, p plan) (archive.Entry, error) {
 // record opens a log entry and seals what is in it as record seq. An entry that does not open is kept as an incident under the same number.
 func (s *Sealer) record(seq escrow.Seq, p plan) (archive.Entry, error) {
 	d := p.delivery
-	share, err := s.Keys.Share(keytree.Ref{Kind: keytree.KindIngestDay, Leaf: d.Entry.Day})
+	share, err := s.Keys.Share(s.Keys.Ref(keytree.KindIngestDay, d.Entry.Day))
 	if err != nil {
 		return archive.Entry{}, err
 	}

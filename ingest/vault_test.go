@@ -15,6 +15,8 @@ import (
 	"escrow/crypto/directory"
 	"escrow/crypto/keystate"
 	"escrow/crypto/keytree"
+	"escrow/crypto/rootstore"
+	"escrow/crypto/rootstore/file"
 	"escrow/crypto/seal"
 	"escrow/crypto/sign"
 	"escrow/events"
@@ -55,7 +57,8 @@ func newVault(t testing.TB, fs vfs.FS, channels map[escrow.Channel]ingest.Channe
 		fs = vfs.NewMem()
 	}
 	keyset := must(sign.NewKeyset(rand.Reader))(t)
-	keys := must(keystate.Create(fs, "/keys", rand.Reader, keyset))(t)
+	check(t, fs.MkdirAll("/keys", 0o700))
+	keys := must(keystate.Create(context.Background(), fs, "/keys", keyConfig(t, fs), keyset))(t)
 	check(t, keys.Update(func(tx *keystate.Tx) error {
 		tx.AddTree(keytree.KindRetention, 0)
 		tx.AddTree(keytree.KindRetention, 1)
@@ -65,22 +68,42 @@ func newVault(t testing.TB, fs vfs.FS, channels map[escrow.Channel]ingest.Channe
 	return openVault(t, fs, channels)
 }
 
-// openVault opens the archive that is in fs, as the service does, but leaves interrupted erasures to the caller.
+// keyConfig is what opens the keys: roots in a file, small ones.
+func keyConfig(t testing.TB, fs vfs.FS) keystate.Config {
+	roots := must(file.Open(fs, "/keys/roots", file.Config{Stripes: 16}))(t)
+	return keystate.Config{Roots: []rootstore.Store{roots}, Now: func() time.Time { return vaultStart }}
+}
+
+// openVault opens the archive that is in fs, as the service does, but leaves what interrupted erasures left in the index to the caller.
 func openVault(t testing.TB, fs vfs.FS, channels map[escrow.Channel]ingest.ChannelRule) *vault {
 	t.Helper()
 	v := &vault{t: t, fs: fs, name: "acme", now: vaultStart}
-	v.keys = must(keystate.Open(fs, "/keys"))(t)
+	v.keys = must(keystate.Open(context.Background(), fs, "/keys", keyConfig(t, fs)))(t)
 	signer := must(sign.NewSigner("escrow/test/acme", v.keys.SigningKey()))(t)
 	v.ledger = must(archive.Open(context.Background(), fs, "/ledger", archive.Config{Signer: signer, Now: v.clock}))(t)
-	v.directory = must(directory.Open(fs, "/keys", v.keys.Secret("directory")))(t)
+	v.directory = openDirectory(t, fs, v.keys)
 	v.sealer = must(seal.New(rand.Reader))(t)
 	schedule := must(retention.ParseSchedule([]byte(lettersSchedule)))(t)
 	v.opener = &ingest.Opener{Tenant: v.name, Keys: v.keys, Sealer: v.sealer}
 	v.recorder = &ingest.Recorder{Tenant: v.name, Region: "eu", Keys: v.keys, Directory: v.directory, Sealer: v.sealer, Schedule: schedule, Channels: channels, Rand: rand.Reader}
 	v.book = chronicle.Chronicle{Source: "escrow/test/acme", Now: v.clock, Rand: rand.Reader}
-	v.pipeline = &disposal.Pipeline{Ledger: v.ledger, Keys: v.keys, Directory: v.directory, Chronicle: v.book, Index: noIndex{}, Logger: slog.New(slog.DiscardHandler)}
+	v.pipeline = must(disposal.Open(context.Background(), disposal.Config{Ledger: v.ledger, Keys: v.keys, Directory: v.directory, Chronicle: v.book, Sealer: v.sealer,
+		Now: v.clock, Index: noIndex{}, Logger: slog.New(slog.DiscardHandler)}))(t)
+	check(t, v.pipeline.Gate(context.Background()))
+	v.opener.Guard = v.pipeline
 	t.Cleanup(v.close)
 	return v
+}
+
+// openDirectory opens the snapshot of the directory, or an empty one where it died with an erasure.
+func openDirectory(t testing.TB, fs vfs.FS, keys *keystate.State) *directory.Directory {
+	t.Helper()
+	d, err := directory.Open(fs, "/keys", keys.Secret("directory"), keys)
+	if err != nil && escrow.KindOf(err) == escrow.Erased {
+		check(t, fs.Remove("/keys/directory"))
+		d, err = directory.Open(fs, "/keys", keys.Secret("directory"), keys)
+	}
+	return must(d, err)(t)
 }
 
 // close releases the archive. It may be called twice.
@@ -161,10 +184,45 @@ func (v *vault) leaf(id string, c escrow.Channel) uint32 {
 	return leaf
 }
 
+// outcome says what became of an order.
+type outcome struct {
+	Seq                      escrow.Seq // its record
+	Removed, Redacted, Files int
+}
+
 // erase erases a person.
-func (v *vault) erase(id string, c escrow.Channel) disposal.Outcome {
+func (v *vault) erase(id string, c escrow.Channel) outcome {
 	v.t.Helper()
-	return must(v.pipeline.Erase(context.Background(), disposal.Order{Scope: "person", Subjects: []uint32{v.leaf(id, c)}, Basis: "art17-1"}))(v.t)
+	return v.ordering(events.ErasureExecuted{Scope: events.ScopePerson, Subjects: []uint32{v.leaf(id, c)}, Basis: "art17-1"})
+}
+
+// eraseMessages erases messages.
+func (v *vault) eraseMessages(seqs ...escrow.Seq) outcome {
+	v.t.Helper()
+	return v.ordering(events.ErasureExecuted{Scope: events.ScopeMessage, Messages: events.Ranges(seqs), Basis: "art17-1"})
+}
+
+// ordering is order, and what became of it.
+func (v *vault) ordering(f events.ErasureExecuted) outcome {
+	v.t.Helper()
+	seq := escrow.Seq(v.ledger.Size())
+	check(v.t, v.order(f))
+	last := v.purges()
+	return outcome{seq, last[len(last)-1].Removed, last[len(last)-1].Redacted, last[len(last)-1].Files}
+}
+
+// order writes an order and carries it out, as the pipeline does once a request was approved and its time has come.
+func (v *vault) order(f events.ErasureExecuted) error {
+	ctx := context.Background()
+	entry := must(v.book.Entry(archive.KindErase, f))(v.t)
+	if _, err := v.ledger.Append(ctx, []archive.Entry{entry}); err != nil {
+		return err
+	}
+	if err := v.pipeline.InForce(ctx, v.ledger.Size()); err != nil {
+		return err
+	}
+	_, err := v.pipeline.Complete(ctx)
+	return err
 }
 
 // ordered tells what erasures in the ledger destroy.
@@ -227,6 +285,7 @@ type noIndex struct{}
 
 func (noIndex) Reach(context.Context, escrow.TreeSize) (int, int, error) { return 0, 0, nil }
 func (noIndex) Purge(context.Context) ([]uint32, error)                  { return nil, nil }
+func (noIndex) Reset(context.Context) ([]uint32, error)                  { return nil, nil }
 
 // must returns a function that returns v, or fails the test with err.
 func must[T any](v T, err error) func(testing.TB) T {

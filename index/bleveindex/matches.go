@@ -19,6 +19,27 @@ func (x *Index) Matches(ctx context.Context, q *index.Query) ([]escrow.Seq, erro
 	return x.collect(ctx, func(c *compiler) (search.Searcher, error) { return c.compile(rootOf(q)) })
 }
 
+// Present returns those of the records that are indexed, in ascending order.
+func (x *Index) Present(ctx context.Context, seqs []escrow.Seq) ([]escrow.Seq, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, searchError(ctx, err)
+	}
+	partitions, err := x.all()
+	if err != nil || len(seqs) == 0 {
+		return nil, err
+	}
+	var found []escrow.Seq
+	for _, p := range partitions {
+		some, err := p.present(seqs)
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, some...)
+	}
+	slices.Sort(found)
+	return slices.Compact(found), nil
+}
+
 // SubjectSeqs returns the records of all indexed messages that belong to a subject, in ascending order.
 func (x *Index) SubjectSeqs(ctx context.Context, leaf uint32) ([]escrow.Seq, error) {
 	return x.collect(ctx, func(c *compiler) (search.Searcher, error) { return c.key(subjectTerm(leaf)) })
