@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"escrow"
+	"escrow/crypto/keytree"
 	"escrow/events"
 	"escrow/retention/disposal"
 )
@@ -29,7 +30,14 @@ func TestSeveralHolds(t *testing.T) {
 			if when != "both before" {
 				second = v.hold(seq)
 			}
+			share := v.keys.Ref(keytree.KindHold, first)
+			if v.Restricted(seq, share) {
+				t.Error("the share of a hold in force is restricted")
+			}
 			v.release(first)
+			if !v.Restricted(seq, share) || !v.keys.Alive(share) {
+				t.Error("who read the slots before the release still opens them")
+			}
 			v.want("one released, not carried out yet", seq, map[bool]string{true: "body of ana|ana|bob", false: ""}[when == "both before"])
 			v.advance(disposal.Options{})
 			v.want("one released", seq, "body of ana|ana|bob")
