@@ -27,6 +27,8 @@ type API interface {
 	Reindex(context.Context, ReindexRequest) (ReindexAnswer, error)
 	Status(context.Context, StatusRequest) (StatusAnswer, error)
 	SetPlatform(context.Context, PlatformRequest) (PlatformAnswer, error)
+	Backup(context.Context, BackupRequest) (BackupAnswer, error)
+	BackupProgress(context.Context, struct{}) (BackupProgress, error)
 }
 
 // SearchRequest asks for the messages that match Query (docs/search.md).
@@ -40,15 +42,15 @@ type SearchRequest struct {
 
 // SearchAnswer says what was found and how complete that is.
 type SearchAnswer struct {
-	Query    string          `json:"query"`              // as understood, in normal form
-	Count    uint64          `json:"count"`              // all that match, not only the hits returned
-	AsOf     escrow.TreeSize `json:"as_of"`              // records in the ledger
-	Position escrow.TreeSize `json:"position"`           // records the index reflects
-	Complete bool            `json:"complete"`           // Position reached AsOf
-	Partial  uint64          `json:"partial"`            // messages in the index that were not fully understood
-	Excluded int             `json:"excluded,omitempty"` // people whose erasure is approved and whose messages are not searched any more
-	Millis   int64           `json:"ms"`
-	Hits     []Hit           `json:"hits"`
+	Query      string          `json:"query"`                // as understood, in normal form
+	Count      uint64          `json:"count"`                // all that match, not only the hits returned
+	AsOf       escrow.TreeSize `json:"as_of"`                // records in the ledger
+	Position   escrow.TreeSize `json:"position"`             // records the index reflects
+	Complete   bool            `json:"complete"`             // Position reached AsOf
+	Partial    uint64          `json:"partial"`              // messages in the index that were not fully understood
+	Restricted bool            `json:"restricted,omitempty"` // messages are left out whose erasure is approved
+	Millis     int64           `json:"ms"`
+	Hits       []Hit           `json:"hits"`
 }
 
 // Hit is one message found.
@@ -84,7 +86,8 @@ type ShowAnswer struct {
 	Message  *ShownMessage  `json:"message,omitempty"`
 	Event    map[string]any `json:"event,omitempty"`
 	Defects  []string       `json:"defects,omitempty"`
-	Gone     int            `json:"participants_erased,omitempty"`
+	Gone     int            `json:"erased_parts,omitempty"`   // participants and mentions that are gone
+	Withheld int            `json:"withheld_parts,omitempty"` // those whose erasure is approved
 }
 
 // ShownMessage is a message as it is displayed.
@@ -154,6 +157,7 @@ type SubjectAnswer struct {
 // VerifyRequest asks for the verification of the whole archive.
 type VerifyRequest struct {
 	Tenant escrow.Tenant `json:"tenant,omitempty"`
+	Kept   []string      `json:"kept,omitempty"` // signed checkpoints that were kept elsewhere
 }
 
 // VerifyAnswer is the integrity report.
@@ -162,6 +166,7 @@ type VerifyAnswer struct {
 	Size       escrow.TreeSize `json:"size"`
 	Root       string          `json:"root"`
 	Checkpoint string          `json:"checkpoint"`
+	Kept       int             `json:"kept,omitempty"` // checkpoints kept elsewhere that the ledger continues
 	Messages   uint64          `json:"messages"`
 	Present    uint64          `json:"present"`
 	Erased     uint64          `json:"erased"`

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"escrow"
@@ -27,6 +28,9 @@ type Archive struct {
 	Logger  *slog.Logger
 
 	Platforms PlatformStore // nil where no server runs
+	Home      Home
+
+	backingUp atomic.Pointer[BackupProgress] // nil where no backup is being made
 }
 
 // Tenant holds the parts of one tenant's archive.
@@ -72,6 +76,15 @@ func (a *Archive) tenant(name escrow.Tenant) (*Tenant, error) {
 		return nil, escrow.Errorf("server", escrow.NotFound, "there is no tenant %q in this archive", name)
 	}
 	return t, nil
+}
+
+// living is tenant for what needs keys: a tenant that was erased as a whole has none, and the error is of kind Erased.
+func (a *Archive) living(name escrow.Tenant) (*Tenant, error) {
+	t, err := a.tenant(name)
+	if err == nil && t.Keys.Terminated() {
+		return nil, escrow.Errorf("server", escrow.Erased, "everything of tenant %q was erased; what is left can be verified, and its certificate be made", t.Name)
+	}
+	return t, err
 }
 
 // read returns a record, or an error of kind NotFound that says how many there are.

@@ -11,8 +11,12 @@ import (
 	"escrow"
 )
 
-// maxRequestBytes bounds a request; the longest is a signed act that names many messages one by one.
-const maxRequestBytes = 64 << 20
+const (
+	// maxRequestBytes bounds a request; the longest is a query.
+	maxRequestBytes = 1 << 20
+	// maxActBytes bounds an act, which may name a million ranges of messages; see disposal.MaxRanges.
+	maxActBytes = 64 << 20
+)
 
 // Handler offers an API over HTTP to who knows the token.
 func Handler(api API, token string) http.Handler {
@@ -23,8 +27,8 @@ func Handler(api API, token string) http.Handler {
 	route(mux, "proof", api.Proof)
 	route(mux, "subject", api.Subject)
 	route(mux, "preview", api.Preview)
-	route(mux, "draft", api.Draft)
-	route(mux, "submit", api.Submit)
+	routeUpTo(mux, "draft", maxActBytes, api.Draft)
+	routeUpTo(mux, "submit", maxActBytes, api.Submit)
 	route(mux, "advance", api.Advance)
 	route(mux, "cases", api.Cases)
 	route(mux, "certificate", api.Certificate)
@@ -35,6 +39,8 @@ func Handler(api API, token string) http.Handler {
 	route(mux, "reindex", api.Reindex)
 	route(mux, "status", api.Status)
 	route(mux, "platform", api.SetPlatform)
+	route(mux, "backup", api.Backup)
+	route(mux, "backup-progress", api.BackupProgress)
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
 		problem(w, escrow.Errorf("server", escrow.NotFound, "there is no such request; requests are POST /v1/<verb>"))
 	})
@@ -54,9 +60,13 @@ func authorised(next http.Handler, token string) http.Handler {
 }
 
 func route[Req, Answer any](mux *http.ServeMux, verb string, f func(context.Context, Req) (Answer, error)) {
+	routeUpTo(mux, verb, maxRequestBytes, f)
+}
+
+func routeUpTo[Req, Answer any](mux *http.ServeMux, verb string, limit int64, f func(context.Context, Req) (Answer, error)) {
 	mux.HandleFunc("POST /v1/"+verb, func(w http.ResponseWriter, r *http.Request) {
 		var req Req
-		d := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxRequestBytes))
+		d := json.NewDecoder(http.MaxBytesReader(w, r.Body, limit))
 		d.DisallowUnknownFields()
 		if err := d.Decode(&req); err != nil {
 			problem(w, escrow.Errorf("server", escrow.Invalid, "read request: %w", err))

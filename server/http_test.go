@@ -124,6 +124,14 @@ func (s *script) SetPlatform(_ context.Context, r server.PlatformRequest) (serve
 	s.asked = r
 	return credentials, s.err
 }
+func (s *script) Backup(_ context.Context, r server.BackupRequest) (server.BackupAnswer, error) {
+	s.asked = r
+	return server.BackupAnswer{Number: 3, Digest: "ab", Bytes: 9, Copied: 4, Repaired: []string{"x"}, Tenants: []server.BackedTenant{{Tenant: "main", Records: 7}}}, s.err
+}
+func (s *script) BackupProgress(_ context.Context, r struct{}) (server.BackupProgress, error) {
+	s.asked = r
+	return server.BackupProgress{Done: 3, Total: 9}, s.err
+}
 
 const token = "0123456789abcdef"
 
@@ -216,6 +224,15 @@ func verbs(ctx context.Context, api server.API) map[string]func() (req, answer a
 			r := server.StatusRequest{Tenant: "main"}
 			a, err := api.Status(ctx, r)
 			return r, a, err
+		},
+		"backup": func() (any, any, error) {
+			r := server.BackupRequest{To: "a", KeysTo: "b", Check: true}
+			a, err := api.Backup(ctx, r)
+			return r, a, err
+		},
+		"backup-progress": func() (any, any, error) {
+			a, err := api.BackupProgress(ctx, struct{}{})
+			return struct{}{}, a, err
 		},
 		"platform": func() (any, any, error) {
 			r := server.PlatformRequest{Name: "crm", NKey: "U", Publish: []string{"escrow.in.main.*"}, Remove: true}

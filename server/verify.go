@@ -43,6 +43,9 @@ func (a *Archive) Verify(ctx context.Context, req VerifyRequest) (VerifyAnswer, 
 	if err := t.missing(ctx, &answer); err != nil {
 		return VerifyAnswer{}, err
 	}
+	if err := t.continues(ctx, req.Kept, &answer); err != nil {
+		return VerifyAnswer{}, err
+	}
 	answer.OK = len(answer.Findings) == 0
 	answer.Millis = a.Now().Sub(start).Milliseconds()
 	return answer, nil
@@ -66,6 +69,44 @@ func (t *Tenant) missing(ctx context.Context, answer *VerifyAnswer) error {
 		}
 	}
 	return nil
+}
+
+// continues compares the ledger with checkpoints that were kept elsewhere.
+func (t *Tenant) continues(ctx context.Context, kept []string, answer *VerifyAnswer) error {
+	for _, signed := range kept {
+		cp, err := t.Ledger.Extends([]byte(signed))
+		if err == nil {
+			answer.Kept++
+			continue
+		}
+		text := err.Error()
+		if cp.Size > 0 {
+			lost, err := t.lost(ctx)
+			if err != nil {
+				return err
+			}
+			if lost.Has < cp.Size && cp.Size <= lost.Had {
+				text += fmt.Sprintf("; record %d says why: the records from there on were lost when the archive was restored from a copy", lost.Has)
+			}
+		}
+		answer.find("checkpoint kept elsewhere", escrow.KindOf(err).String(), text)
+	}
+	return nil
+}
+
+// lost returns the largest loss of records that the ledger admits.
+func (t *Tenant) lost(ctx context.Context) (most events.RecordsLost, err error) {
+	err = t.Ledger.ScanEvents(ctx, 0, func(rec archive.Record) error {
+		if rec.Header.Kind != archive.KindIncident {
+			return nil
+		}
+		e, err := chronicle.Read(rec)
+		if f, ok := e.Fact.(events.RecordsLost); ok && f.Had > most.Had {
+			most = f
+		}
+		return err
+	})
+	return most, err
 }
 
 func (v *VerifyAnswer) find(place, kind, text string) {
@@ -165,7 +206,7 @@ func (v *audit) event(rec archive.Record) {
 	case events.ErasureExecuted:
 		v.erasure = escrow.TreeSize(rec.Seq) + 1
 		v.orders.add(f)
-	case events.LogIncident:
+	case events.LogIncident, events.RecordsLost:
 		v.answer.Incidents++
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"escrow"
+	"escrow/archive/backup"
 	"escrow/ingest"
 	"escrow/internal/vfs"
 	"escrow/retention"
@@ -96,11 +97,29 @@ func (a *app) loadConfig() (config, error) {
 	name := a.path("escrow.json")
 	b, err := vfs.ReadFile(a.fs, name, maxConfigBytes)
 	if escrow.KindOf(err) == escrow.NotFound {
-		return c, escrow.Errorf("escrow", escrow.NotFound, "there is no archive in %s; create one with: escrow init --data %s", a.dir, a.dir)
+		return config{}, a.noArchive()
 	}
 	if err != nil {
-		return c, escrow.Errorf("escrow", escrow.Unavailable, "read the configuration: %w", err)
+		return config{}, escrow.Errorf("escrow", escrow.Unavailable, "read the configuration: %w", err)
 	}
+	return parseConfig(name, b)
+}
+
+// noArchive says why there is no archive in the data directory.
+func (a *app) noArchive() error {
+	begun, err := backup.Restoring(a.fs, a.dir)
+	if err != nil {
+		return err
+	}
+	if begun {
+		return escrow.Errorf("escrow", escrow.Unavailable, "a restore into %s was begun and not completed; repeat it", a.dir)
+	}
+	return escrow.Errorf("escrow", escrow.NotFound, "there is no archive in %s; create one with: escrow init --data %s", a.dir, a.dir)
+}
+
+// parseConfig reads and checks a configuration.
+func parseConfig(name string, b []byte) (config, error) {
+	var c config
 	d := json.NewDecoder(bytes.NewReader(b))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&c); err != nil {

@@ -82,7 +82,8 @@ func (a *app) openNode(ctx context.Context, opt nodeOptions) (*node, error) {
 	n.onClose(lock.Close)
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	n.stop = stop
-	n.api = &server.Archive{Tenants: map[escrow.Tenant]*server.Tenant{}, Version: version(), Now: a.now, Logger: n.log, Platforms: &platformFile{app: a}}
+	n.api = &server.Archive{Tenants: map[escrow.Tenant]*server.Tenant{}, Version: version(), Now: a.now, Logger: n.log, Platforms: &platformFile{app: a},
+		Home: a.home(cfg)}
 	err = n.openTenants(ctx)
 	if err == nil && opt.log {
 		err = n.openLog(ctx, opt)

@@ -22,7 +22,10 @@ const localPlatform = "local"
 
 const maxPlatformsBytes = 4 << 20
 
-func (a *app) platformsPath() string { return a.path("platforms.json") }
+// platformsFile is who may publish where, in the data directory.
+const platformsFile = "platforms.json"
+
+func (a *app) platformsPath() string { return a.path(platformsFile) }
 
 // localSeedPath is where the operator's own credentials are.
 func (a *app) localSeedPath() string { return a.seedPath(localPlatform) }

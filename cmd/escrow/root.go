@@ -127,7 +127,8 @@ func (a *app) command() *cobra.Command {
 	flags.BoolVarP(&a.verbose, "verbose", "v", false, "log more to stderr")
 	root.AddCommand(
 		a.demoCommand(), a.initCommand(), a.serveCommand(), a.importCommand(), a.searchCommand(), a.showCommand(), a.proofCommand(), a.subjectCommand(),
-		a.eraseCommand(), a.holdCommand(), a.retentionCommand(), a.officerCommand(), a.verifyCommand(), a.reindexCommand(), a.statusCommand(), a.platformCommand(), a.doctorCommand(), a.benchCommand(), a.versionCommand(),
+		a.eraseCommand(), a.holdCommand(), a.retentionCommand(), a.officerCommand(), a.verifyCommand(), a.reindexCommand(), a.statusCommand(), a.platformCommand(),
+		a.backupCommand(), a.restoreCommand(), a.doctorCommand(), a.benchCommand(), a.versionCommand(),
 	)
 	return group(root)
 }

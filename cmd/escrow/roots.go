@@ -105,8 +105,11 @@ func (a *app) rootsPath(cfg config, at place, f *fileRoots) string {
 	if f.Path == "" {
 		return filepath.Join(a.keysDir(at.dir), "roots")
 	}
-	return filepath.Join(f.Path, cfg.Archive+"-"+string(at.name)+".roots")
+	return filepath.Join(f.Path, cfg.rootsName(at.name))
 }
+
+// rootsName is what the file with a tenant's roots is called in a folder of its own.
+func (c config) rootsName(t escrow.Tenant) string { return c.Archive + "-" + string(t) + ".roots" }
 
 // keyName is how the names of all keys of a tenant begin at a provider.
 func (c config) keyName(configured string, t escrow.Tenant) string {

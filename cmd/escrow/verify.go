@@ -15,11 +15,19 @@ import (
 func (a *app) verifyCommand() *cobra.Command {
 	c := &cobra.Command{Use: "verify", Short: "Check every frame, leaf, root, signature and message of the archive", Args: args(0, 0, "no arguments"),
 		Long: `Walks the whole ledger: every frame, leaf, root and signature. Then proves every message present, matching the commitments in its
-leaf, or lawfully erased. Exit code 3 if anything is wrong.`}
+leaf, or lawfully erased. Exit code 3 if anything is wrong.
+
+A checkpoint kept elsewhere (escrow status --json prints the newest, escrow backup too) says what the ledger was then. --checkpoint compares: the ledger
+must still have all of it.`}
+	files := c.Flags().StringArray("checkpoint", nil, "file with a signed checkpoint that was kept elsewhere; may be repeated")
 	c.RunE = func(c *cobra.Command, _ []string) error {
+		kept, err := a.keptCheckpoints(*files)
+		if err != nil {
+			return err
+		}
 		var answer server.VerifyAnswer
-		err := a.with(c.Context(), func(api server.API) (err error) {
-			answer, err = api.Verify(c.Context(), server.VerifyRequest{Tenant: escrow.Tenant(a.tenant)})
+		err = a.with(c.Context(), func(api server.API) (err error) {
+			answer, err = api.Verify(c.Context(), server.VerifyRequest{Tenant: escrow.Tenant(a.tenant), Kept: kept})
 			return err
 		})
 		if kind := escrow.KindOf(err); kind == escrow.Corrupt || kind == escrow.Forged { // so damaged that it does not open: that is the finding
@@ -52,6 +60,9 @@ func printVerification(w io.Writer, v server.VerifyAnswer) error {
 	fmt.Fprintf(w, "%d messages: %d present (%d of them with erased participants), %d erased, %d missing\n",
 		v.Messages, v.Present, v.Redacted, v.Erased, v.Messages-v.Present-v.Erased)
 	fmt.Fprintf(w, "%d events, %d log incidents\n", v.Events, v.Incidents)
+	if v.Kept > 0 {
+		fmt.Fprintf(w, "the ledger continues %d checkpoints kept elsewhere\n", v.Kept)
+	}
 	verdict := "everything verifies"
 	if !v.OK {
 		verdict = fmt.Sprintf("%d FAULTS", len(v.Findings)+v.More)
