@@ -16,11 +16,12 @@ import (
 	"escrow/events/chronicle"
 	"escrow/events/officers"
 	"escrow/index"
+	"escrow/retention/disposal"
 )
 
 // Draft implements API: it writes an act down for an officer to sign, and records nothing.
 func (a *Archive) Draft(ctx context.Context, order ActOrder) (ActDraft, error) {
-	t, err := a.tenant(order.Tenant)
+	t, err := a.living(order.Tenant)
 	if err != nil {
 		return ActDraft{}, err
 	}
@@ -56,7 +57,7 @@ func (d ActDraft) Check() error {
 // Submit implements API. Nothing in it is believed: the act is derived from the order again and must come out as it was signed, and the pipeline checks
 // signature, rights and state before it records it. What was approved is restricted when it returns.
 func (a *Archive) Submit(ctx context.Context, signed SignedAct) (ActAnswer, error) {
-	t, err := a.tenant(signed.Order.Tenant)
+	t, err := a.living(signed.Order.Tenant)
 	if err != nil {
 		return ActAnswer{}, err
 	}
@@ -241,6 +242,13 @@ func (t *Tenant) writeApproval(ctx context.Context, order ActOrder, draft *ActDr
 	if err := t.Disposal.Roster().MayApprove(f, order.Officer); err != nil {
 		return nil, err
 	}
+	c, err := t.open(*order.Request)
+	if err == nil && c.Approved != nil {
+		err = escrow.Errorf("server.Act", escrow.Conflict, "request %d is approved already, by record %d", *order.Request, c.Approved.Seq)
+	}
+	if err != nil {
+		return nil, err
+	}
 	leaf, until := rec.Header.LeafHash(), t.Disposal.Until()
 	if draft != nil {
 		counts, err := t.preview(ctx, f)
@@ -256,7 +264,21 @@ func (t *Tenant) writeWithdrawal(order ActOrder) (events.Act, error) {
 	if _, _, err := t.request(order); err != nil {
 		return nil, err
 	}
-	return events.ErasureWithdrawn{Request: *order.Request}, nil
+	_, err := t.open(*order.Request)
+	return events.ErasureWithdrawn{Request: *order.Request}, err
+}
+
+// open returns a case in which officers can still act.
+func (t *Tenant) open(request escrow.Seq) (disposal.Case, error) {
+	c, err := t.Disposal.Case(request)
+	switch {
+	case err != nil:
+	case c.Withdrawn != nil:
+		err = escrow.Errorf("server.Act", escrow.Conflict, "request %d was withdrawn by record %d", request, c.Withdrawn.Seq)
+	case c.Executed != nil:
+		err = escrow.Errorf("server.Act", escrow.Conflict, "request %d is carried out since record %d; it is too late for that", request, c.Executed.Seq)
+	}
+	return c, err
 }
 
 func (t *Tenant) writeHold(ctx context.Context, order ActOrder, draft *ActDraft, now time.Time) (events.Act, error) {

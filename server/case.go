@@ -84,6 +84,9 @@ func describe(f events.Fact) (name, detail string) {
 	case events.ErasureExecuted:
 		return "ordered", ordered(f)
 	case events.EpochCommitted:
+		if f.Trees == 0 {
+			return "punctured", "every key of the tenant destroyed"
+		}
 		return "punctured", fmt.Sprintf("%d key shares destroyed; key state of epoch %d", f.Shares, f.Epoch)
 	case events.IndexPurged:
 		return "purged", fmt.Sprintf("index: %d documents removed, %d rewritten, keys of %d files destroyed", f.Removed, f.Redacted, f.Files)

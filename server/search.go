@@ -2,11 +2,13 @@ package server
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
 
 	"escrow"
+	"escrow/events"
 	"escrow/index"
 	"escrow/ingest"
 )
@@ -27,7 +29,7 @@ const (
 // Search implements API.
 func (a *Archive) Search(ctx context.Context, req SearchRequest) (SearchAnswer, error) {
 	start := a.Now()
-	t, err := a.tenant(req.Tenant)
+	t, err := a.living(req.Tenant)
 	if err != nil {
 		return SearchAnswer{}, err
 	}
@@ -44,12 +46,14 @@ func (a *Archive) Search(ctx context.Context, req SearchRequest) (SearchAnswer, 
 	}
 	ctx, cancel := context.WithTimeout(ctx, searchTimeout)
 	defer cancel()
-	res, err := t.Index.Search(ctx, index.Request{Query: q, Limit: req.Limit, Offset: req.Offset, Newest: req.Newest})
+	exclude, excludeSeqs := t.restricted()
+	res, err := t.Index.Search(ctx, index.Request{Query: q, Limit: req.Limit, Offset: req.Offset, Newest: req.Newest, Exclude: exclude, ExcludeSeqs: excludeSeqs})
 	if err != nil {
 		return SearchAnswer{}, err
 	}
 	answer := SearchAnswer{Query: q.String(), Count: res.Total, AsOf: max(size, res.Position), Position: res.Position, Partial: res.Partial, Hits: []Hit{}}
 	answer.Complete = answer.Position >= answer.AsOf
+	answer.Restricted = t.Disposal.Restricting()
 	for _, h := range res.Hits {
 		hit, ok, err := t.hit(h.Seq, q)
 		if err != nil {
@@ -63,6 +67,18 @@ func (a *Archive) Search(ctx context.Context, req SearchRequest) (SearchAnswer, 
 	}
 	answer.Millis = a.Now().Sub(start).Milliseconds()
 	return answer, nil
+}
+
+// restricted returns what the index may still name and nobody may be shown: people and single messages whose erasure is approved.
+func (t *Tenant) restricted() (subjects []uint32, messages []escrow.Seq) {
+	for _, c := range t.Disposal.Cases() {
+		if c.Restricted == nil || c.Withdrawn != nil || escrow.TreeSize(c.Restricted.Seq) < t.Index.Position() {
+			continue // the index has followed: it names none of it
+		}
+		subjects = append(subjects, c.Request.Subjects...)
+		messages = slices.AppendSeq(messages, events.Seqs(c.Request.Messages))
+	}
+	return subjects, messages
 }
 
 // hit hydrates one hit from the ledger. ok is false if its record has been erased or restricted meanwhile.

@@ -30,7 +30,7 @@ func (a *Archive) Show(ctx context.Context, req ShowRequest) (ShowAnswer, error)
 	o, err := t.Opener.Open(rec)
 	switch {
 	case err == nil:
-	case escrow.KindOf(err) == escrow.Erased:
+	case escrow.KindOf(err) == escrow.Erased || t.Keys.Terminated():
 		answer.State = "erased"
 		answer.ErasedBy, err = t.erasedBy(ctx, rec)
 		return answer, err
@@ -43,7 +43,7 @@ func (a *Archive) Show(ctx context.Context, req ShowRequest) (ShowAnswer, error)
 	if class, err := t.Schedule.Class(rec.Header.Class); err == nil {
 		answer.KeptTo = class.Due(o.Envelope.Received).String()
 	}
-	answer.Defects, answer.Gone = o.Message.Defects, o.Erased
+	answer.Defects, answer.Gone, answer.Withheld = o.Message.Defects, o.Erased+o.Cut-o.Withheld, o.Withheld
 	answer.Message = shown(o, req.Original)
 	return answer, nil
 }

@@ -21,7 +21,7 @@ import (
 // Reindex implements API.
 func (a *Archive) Reindex(ctx context.Context, req ReindexRequest) (ReindexAnswer, error) {
 	start := a.Now()
-	t, err := a.tenant(req.Tenant)
+	t, err := a.living(req.Tenant)
 	if err != nil {
 		return ReindexAnswer{}, err
 	}

@@ -17,7 +17,7 @@ const (
 
 // Subject implements API.
 func (a *Archive) Subject(ctx context.Context, req SubjectRequest) (SubjectAnswer, error) {
-	t, err := a.tenant(req.Tenant)
+	t, err := a.living(req.Tenant)
 	if err != nil {
 		return SubjectAnswer{}, err
 	}

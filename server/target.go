@@ -43,7 +43,7 @@ func (r resolved) request() events.ErasureRequested {
 
 // Preview implements API.
 func (a *Archive) Preview(ctx context.Context, req PreviewRequest) (PreviewAnswer, error) {
-	t, err := a.tenant(req.Tenant)
+	t, err := a.living(req.Tenant)
 	if err != nil {
 		return PreviewAnswer{}, err
 	}

@@ -93,7 +93,6 @@ func (a *app) path(elem ...string) string { return filepath.Join(append([]string
 
 // loadConfig reads and checks DIR/escrow.json.
 func (a *app) loadConfig() (config, error) {
-	var c config
 	name := a.path("escrow.json")
 	b, err := vfs.ReadFile(a.fs, name, maxConfigBytes)
 	if escrow.KindOf(err) == escrow.NotFound {
@@ -150,6 +149,9 @@ func (c *config) check() error {
 		}
 		if err := r.parse(fmt.Sprintf("root store %d", i+1), rootKinds()); err != nil {
 			return err
+		}
+		if r.kind == kindTPM && len(c.Tenants) > 1 {
+			return escrow.Errorf("escrow", escrow.Invalid, "root store %d: a TPM keeps the roots of one tenant, and there are %d; give the others an archive of their own", i+1, len(c.Tenants))
 		}
 	}
 	if len(c.Tenants) == 0 {

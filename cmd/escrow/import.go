@@ -88,6 +88,9 @@ func (a *app) importInto(ctx context.Context, n *node, walker *source.Walker, ch
 	if err != nil {
 		return source.Report{Reasons: map[string]uint64{}}, err
 	}
+	if t.Indexer == nil {
+		return source.Report{Reasons: map[string]uint64{}}, escrow.Errorf("escrow", escrow.Erased, "everything of tenant %q was erased; nothing can be archived for it any more", t.Name)
+	}
 	pub, err := n.intake.conn.Publisher(t.Name, channel)
 	if err != nil {
 		return source.Report{Reasons: map[string]uint64{}}, err

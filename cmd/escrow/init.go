@@ -14,9 +14,11 @@ import (
 	"escrow"
 	"escrow/archive"
 	"escrow/crypto/keystate"
+	"escrow/crypto/keytree"
 	"escrow/crypto/sign"
 	"escrow/events"
 	"escrow/events/chronicle"
+	"escrow/retention"
 	"escrow/server"
 
 	"github.com/spf13/cobra"
@@ -232,7 +234,7 @@ func (a *app) makeTenant(ctx context.Context, cfg config, made *madeArchive) err
 	return err
 }
 
-// makeKeys creates the key state of a tenant with the trees its schedule needs, and returns the keyset that signs its ledger.
+// makeKeys creates the key state of a tenant with the tree of the class everybody has, and returns the keyset that signs its ledger.
 func (a *app) makeKeys(ctx context.Context, cfg config, made *madeArchive) ([]byte, error) {
 	keyset, err := sign.NewKeyset(a.rand)
 	if err != nil {
@@ -245,6 +247,13 @@ func (a *app) makeKeys(ctx context.Context, cfg config, made *madeArchive) ([]by
 	keys, err := keystate.Create(ctx, a.fs, a.keysDir(founding), kcfg, keyset)
 	if err != nil {
 		return nil, err
+	}
+	err = keys.Update(func(tx *keystate.Tx) error {
+		tx.AddTree(keytree.KindRetention, retention.DefaultClass().Number)
+		return nil
+	})
+	if err != nil {
+		return nil, errors.Join(err, keys.Close())
 	}
 	evidence, err := keys.Evidence(ctx)
 	for _, e := range evidence {

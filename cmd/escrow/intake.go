@@ -33,7 +33,7 @@ func (n *node) openLog(ctx context.Context, opt nodeOptions) error {
 	}
 	gate := &ingest.Gate{Tenants: map[escrow.Tenant]*ingest.Entrance{}}
 	cfg := natslog.IntakeConfig{Now: n.app.now, Counters: map[escrow.Tenant]map[[16]byte]uint64{}, Marks: in.marks, Importers: n.importers(), Logger: n.log}
-	for _, t := range n.tenants {
+	for _, t := range n.living() {
 		if err := n.openTenantLog(ctx, t); err != nil {
 			return escrow.Errorf("escrow", escrow.KindOf(err), "tenant %s: %w", t.Name, err)
 		}
@@ -143,7 +143,7 @@ func (n *node) openTenantLog(ctx context.Context, t *tenantNode) error {
 }
 
 // behindLog reports whether messages were acknowledged that the ledger does not have.
-func (n *node) behindLog() bool { return slices.ContainsFunc(n.tenants, n.behind) }
+func (n *node) behindLog() bool { return slices.ContainsFunc(n.living(), n.behind) }
 
 // behind is behindLog for one tenant. A watermark that cannot be read says yes: looking costs little.
 func (n *node) behind(t *tenantNode) bool {
@@ -185,7 +185,7 @@ func (n *node) start(ctx, background context.Context) error {
 		return nil
 	}
 	n.background(background, "intake", n.intake.intake.Run)
-	for _, t := range n.tenants {
+	for _, t := range n.living() {
 		t.Intake, t.Halted, t.Live = n.intake.intake.Stats, n.trouble(t, n.intake.seals[t.Name]), true
 		n.background(background, "sealer", n.intake.seals[t.Name].Run)
 		n.background(background, "indexer", t.Indexer.Run)

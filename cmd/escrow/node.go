@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -68,6 +69,9 @@ func (f *fault) set(err error) {
 // openNode opens the data directory for this process alone, completes what a crash interrupted, and starts what opt asks for.
 func (a *app) openNode(ctx context.Context, opt nodeOptions) (*node, error) {
 	cfg, err := a.loadConfig()
+	if err == nil {
+		err = cfg.Erasure.terms().Check() // together with what the root stores report it is checked again
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -160,13 +164,13 @@ func (n *node) openTenant(ctx context.Context, name escrow.Tenant, cfg *tenantCo
 	if err := n.openGate(ctx, t); err != nil {
 		return nil, err
 	}
+	t.Opener = &ingest.Opener{Tenant: name, Keys: t.Keys, Sealer: t.sealer, Guard: t.Disposal}
 	if t.Keys.Terminated() {
 		return t, n.endTenant(ctx, t)
 	}
 	if err := n.addTrees(t); err != nil {
 		return nil, err
 	}
-	t.Opener = &ingest.Opener{Tenant: name, Keys: t.Keys, Sealer: t.sealer, Guard: t.Disposal}
 	if err := ingest.ReplayDirectory(ctx, t.Ledger, t.Opener, t.Directory); err != nil {
 		return nil, err
 	}
@@ -307,7 +311,9 @@ func (n *node) loadDirectory(t *tenantNode) (*directory.Directory, error) {
 	if kind := escrow.KindOf(err); err == nil || kind != escrow.Corrupt && kind != escrow.Forged && kind != escrow.Erased {
 		return d, err
 	}
-	n.log.Warn("the snapshot of the subject directory cannot be used and is built anew from the ledger", "tenant", t.Name, "err", err)
+	if !t.Keys.Terminated() {
+		n.log.Warn("the snapshot of the subject directory cannot be used and is built anew from the ledger", "tenant", t.Name, "err", err)
+	}
 	if err := n.app.fs.Remove(filepath.Join(dir, "directory")); err != nil {
 		return nil, escrow.Errorf("escrow", escrow.Unavailable, "remove the directory that cannot be used: %w", err)
 	}
@@ -320,7 +326,7 @@ func (n *node) openIndex(ctx context.Context, t *tenantNode) (err error) {
 	given := t.Keys.IndexLeaves()
 	t.Index, err = bleveindex.Open(ctx, dir, leaves, cfg)
 	switch escrow.KindOf(err) {
-	case escrow.Erased, escrow.Corrupt, escrow.Forged:
+	case escrow.Erased, escrow.Corrupt, escrow.Forged, escrow.Outdated:
 		n.log.Warn("the search index cannot be used and is built anew", "tenant", t.Name, "err", err)
 		if err := bleveindex.Remove(dir); err != nil {
 			return err
@@ -351,6 +357,11 @@ func (n *node) openIndex(ctx context.Context, t *tenantNode) (err error) {
 	return err
 }
 
+// living are the tenants that were not erased as a whole when they were opened.
+func (n *node) living() []*tenantNode {
+	return slices.DeleteFunc(slices.Clone(n.tenants), func(t *tenantNode) bool { return t.Indexer == nil })
+}
+
 // tenant returns the tenant named, or the only one.
 func (n *node) tenant(name escrow.Tenant) (*tenantNode, error) {
 	for _, t := range n.tenants {
@@ -366,7 +377,7 @@ func (n *node) tenant(name escrow.Tenant) (*tenantNode, error) {
 
 // settle waits until what was acknowledged is in the ledger, and the index reflects it.
 func (n *node) settle(ctx context.Context) error {
-	for _, t := range n.tenants {
+	for _, t := range n.living() {
 		if err := n.intake.drained(ctx, t, n); err != nil {
 			return err
 		}

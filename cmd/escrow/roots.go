@@ -12,7 +12,11 @@ import (
 	"escrow"
 	"escrow/crypto/keystate"
 	"escrow/crypto/rootstore"
+	"escrow/crypto/rootstore/awskms"
 	"escrow/crypto/rootstore/file"
+	"escrow/crypto/rootstore/gcpkms"
+	"escrow/crypto/rootstore/kekfile"
+	"escrow/crypto/rootstore/tpm"
 	"escrow/crypto/rootstore/vault"
 )
 
@@ -73,12 +77,20 @@ type fileRoots struct {
 	AcceptWeak bool   `json:"accept_weak,omitempty"` // work on a file system that keeps what was overwritten
 }
 
+// rootKinds are the kinds of root stores, with what each is set by.
 func rootKinds() map[string]func() any {
-	return map[string]func() any{kindFile: func() any { return new(fileRoots) }, kindVault: func() any { return new(vault.Config) }}
+	return map[string]func() any{
+		kindFile: func() any { return new(fileRoots) }, kindVault: func() any { return new(vault.Config) }, kindAWS: func() any { return new(awskms.Config) },
+		kindGoogle: func() any { return new(gcpkms.Config) }, kindTPM: func() any { return new(tpm.Config) },
+	}
 }
 
+// kekKinds are the kinds of keys a tenant may hold itself above the roots.
 func kekKinds() map[string]func() any {
-	return map[string]func() any{kindVault: func() any { return new(vault.KEKConfig) }}
+	return map[string]func() any{
+		kindFile: func() any { return new(kekfile.Config) }, kindVault: func() any { return new(vault.KEKConfig) },
+		kindAWS: func() any { return new(awskms.KEKConfig) }, kindGoogle: func() any { return new(gcpkms.KEKConfig) },
+	}
 }
 
 // listed names what is known, in order.
@@ -140,6 +152,18 @@ func (a *app) openStore(ctx context.Context, cfg config, at place, r *provided) 
 		c := *s
 		c.Name, c.Now = cfg.keyName(c.Name, at.name), a.now
 		return vault.Open(c)
+	case *awskms.Config:
+		c := *s
+		c.Name = cfg.keyName(c.Name, at.name)
+		return awskms.Open(c)
+	case *gcpkms.Config:
+		c := *s
+		c.Name = cfg.keyName(c.Name, at.name)
+		return gcpkms.Open(ctx, c)
+	case *tpm.Config:
+		c := *s
+		c.Name, c.FS, c.Rand = cfg.keyName(c.Name, at.name), a.fs, a.rand
+		return tpm.Open(c)
 	}
 	return nil, escrow.Errorf("escrow", escrow.Internal, "no root store of this kind")
 }
@@ -150,7 +174,7 @@ func (a *app) keysConfig(ctx context.Context, cfg config, at place) (keystate.Co
 	if err != nil {
 		return keystate.Config{}, err
 	}
-	kek, err := openKEK(cfg.Tenants[at.name])
+	kek, err := openKEK(ctx, cfg.Tenants[at.name])
 	if err != nil {
 		return keystate.Config{}, err
 	}
@@ -158,13 +182,19 @@ func (a *app) keysConfig(ctx context.Context, cfg config, at place) (keystate.Co
 }
 
 // openKEK reaches the key of the tenant above the roots; nil if none is configured.
-func openKEK(t *tenantConfig) (keystate.KEK, error) {
+func openKEK(ctx context.Context, t *tenantConfig) (keystate.KEK, error) {
 	if t.KEK == nil {
 		return nil, nil
 	}
 	switch s := t.KEK.settings.(type) {
+	case *kekfile.Config:
+		return kekfile.Open(*s)
 	case *vault.KEKConfig:
 		return vault.KEK(*s)
+	case *awskms.KEKConfig:
+		return awskms.KEK(*s)
+	case *gcpkms.KEKConfig:
+		return gcpkms.KEK(ctx, *s)
 	}
 	return nil, escrow.Errorf("escrow", escrow.Internal, "no key of this kind")
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"testing"
 	"time"
@@ -23,6 +24,7 @@ func TestMain(m *testing.M) {
 //
 //	code N PROGRAM ARGS…   run a program that must end with exit code N
 //	object                 stdout is exactly one JSON object
+//	grab NAME REGEXP       set a variable to what the first group matches in stdout
 //	flip FILE OFFSET       flip a bit of a file; a negative offset counts from the end
 //	await PROGRAM ARGS…    run a program again and again until it succeeds
 func TestScripts(t *testing.T) {
@@ -32,7 +34,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("ESCROW_DATA", filepath.Join(env.WorkDir, "data"))
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"code": scriptCode, "object": scriptObject, "flip": scriptFlip, "await": scriptAwait},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"code": scriptCode, "object": scriptObject, "grab": scriptGrab, "flip": scriptFlip, "await": scriptAwait},
 	})
 }
 
@@ -64,6 +66,14 @@ func scriptObject(ts *testscript.TestScript, _ bool, _ []string) {
 	if _, err := d.Token(); err != io.EOF {
 		ts.Fatalf("there is something after the JSON object")
 	}
+}
+
+func scriptGrab(ts *testscript.TestScript, _ bool, args []string) {
+	found := regexp.MustCompile(args[1]).FindStringSubmatch(ts.ReadFile("stdout"))
+	if found == nil {
+		ts.Fatalf("no match for %s", args[1])
+	}
+	ts.Setenv(args[0], found[1])
 }
 
 func scriptFlip(ts *testscript.TestScript, _ bool, args []string) {

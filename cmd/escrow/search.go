@@ -70,8 +70,8 @@ func (a *app) printHits(w io.Writer, answer server.SearchAnswer) error {
 	if answer.Partial > 0 {
 		fmt.Fprintf(w, " (%d messages in it were not fully understood)", answer.Partial)
 	}
-	if answer.Excluded > 0 {
-		fmt.Fprintf(w, "; %d people are left out, whose erasure is approved", answer.Excluded)
+	if answer.Restricted {
+		fmt.Fprint(w, "; what an approved erasure concerns is left out")
 	}
 	_, err := fmt.Fprintln(w)
 	return err

@@ -119,7 +119,10 @@ func printMessage(w io.Writer, r server.ShowAnswer) {
 	}
 	line("partial", strings.Join(r.Defects, "; "))
 	if r.Gone > 0 {
-		line("erased", fmt.Sprintf("%d of the participants", r.Gone))
+		line("erased", fmt.Sprintf("%d of the people named", r.Gone))
+	}
+	if r.Withheld > 0 {
+		line("withheld", fmt.Sprintf("%d of the people named, whose erasure is approved", r.Withheld))
 	}
 	fmt.Fprintf(w, "\n%s\n", strings.TrimRight(clean(m.Text), "\n"))
 }

@@ -21,7 +21,7 @@ type filled struct {
 	letters  letters
 	disposal *disposal.Pipeline
 	officers [2]func(events.Act) (events.Act, error) // each signs an act
-	index    *bleveindex.Index // nil until there is one
+	index    *bleveindex.Index                       // nil until there is one
 	indexer  *ingest.Indexer
 	bare     *bareIndex // nil until there is one
 	unhook   func()     // undoes what lets a bare index exist beside a sealed one

@@ -101,7 +101,8 @@ var importTable = map[string]may{
 	},
 	"cmd/escrow": {
 		"archive": "wiring", "archive/backup": "wiring", "archive/segment": "wiring", "crypto/directory": "wiring", "crypto/keystate": "wiring", "crypto/keytree": "wiring",
-		"crypto/rootstore": "wiring", "crypto/rootstore/file": "wiring", "crypto/rootstore/vault": "wiring", "events/officers": "signs what officers do",
+		"crypto/rootstore": "wiring", "crypto/rootstore/file": "wiring", "crypto/rootstore/vault": "wiring",
+		"crypto/rootstore/awskms": "wiring", "crypto/rootstore/gcpkms": "wiring", "crypto/rootstore/tpm": "wiring", "crypto/rootstore/kekfile": "wiring", "events/officers": "signs what officers do",
 		"privacy/certificate": "checks certificates without an archive",
 		"crypto/seal":         "wiring", "crypto/sign": "wiring", "events": "wiring", "events/chronicle": "wiring", "events/natslog": "wiring", "index": "wiring", "index/bleveindex": "wiring",
 		"ingest": "wiring", "ingest/source": "wiring", "internal/bench": "wiring", "internal/vfs": "wiring", "privacy": "wiring", "retention": "wiring",
