@@ -67,6 +67,8 @@ func forensic(t *testing.T, keepRoots int, backups ...string) {
 	s.nothingInIndex()
 	s.comesBackWith(roots, "2") // the control of what follows
 	s.nobodyComesBack(backups...)
+	s.nobodyIsRestored("1", "2", "3")
+	s.lossAccepted("2", keepRoots > 0)
 
 	s.start()
 	s.release()
@@ -74,6 +76,7 @@ func forensic(t *testing.T, keepRoots int, backups ...string) {
 	s.end()
 	s.nothingOnDisk("after the release of the hold and the end of the roots")
 	s.nobodyComesBack("3")
+	s.lossAccepted("2", false)
 	s.rootsAreGone(roots)
 }
 
@@ -255,8 +258,9 @@ func (s *scene) gone() *needle.Set { return s.words.needles(s.t, s.uses("gone").
 func (s *scene) nothingOnDisk(when string) {
 	s.t.Helper()
 	s.control()
-	files, raw := s.onDisk(s.words.needles(s.t, s.uses("gone", "held", "stays")...))
-	s.t.Logf("%s: files: %s; raw disk: %s", when, tally(files), tally(raw))
+	everybody := s.words.needles(s.t, s.uses("gone", "held", "stays")...)
+	files, raw := s.onDisk(everybody)
+	s.t.Logf("%s: %d words in %d forms; files: %s; raw disk: %s", when, len(s.uses("gone", "held", "stays")), everybody.Patterns(), tally(files), tally(raw))
 	if files.Found+raw.Found > 0 {
 		s.t.Errorf("%s: files: %v\nraw disk: %v", when, files, raw)
 	}

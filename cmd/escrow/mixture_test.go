@@ -3,9 +3,11 @@ package main
 import (
 	"bytes"
 	"crypto/sha256"
+	"errors"
 	"iter"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"escrow/internal/needle"
@@ -18,17 +20,13 @@ const rootsFile = "tenants/main/keys/roots"
 // pieces are the parts of a data directory that somebody could put back by themselves.
 var pieces = []string{"tenants/main/ledger", "tenants/main/keys", "tenants/main/index", "nats"}
 
-// nobodyComesBack puts pieces of backups in the place of the present ones, in every mixture with one of them from the newest backup named. The archive
-// refuses to start, or the words stay gone.
+// nobodyComesBack puts pieces of backups in the place of the present ones: ledger and keys of all in every mixture, each with index and log of the present and of
+// the last of the backups. The archive refuses to start, or the words stay gone.
 func (s *scene) nobodyComesBack(backups ...string) {
 	s.t.Helper()
 	started, refused := 0, map[string]int{}
-	room := smallDisk(s.t, "600m")
-	for mixture := range mixtures(len(pieces), len(backups)+1) {
-		var from []string
-		for _, choice := range mixture {
-			from = append(from, append([]string{"present"}, backups...)[choice])
-		}
+	room, all, some := smallDisk(s.t, "600m"), append([]string{"present"}, backups...), []string{"present", backups[len(backups)-1]}
+	for from := range mixtures(all, all, some, some) {
 		s.mixed(room, from, func(dir string) {
 			shown, found, err := s.lookInto(dir)
 			if shown.Found+len(found) > 0 {
@@ -42,37 +40,36 @@ func (s *scene) nobodyComesBack(backups ...string) {
 			}
 		})
 	}
-	s.t.Logf("mixtures of the present and backups %v: %d started without anybody coming back, refused %v", backups, started, refused)
+	s.t.Logf("mixtures of the present and backups %v: %d started without anybody coming back; refused: %v", backups, started, refused)
 }
 
-// mixtures yields every choice of one of n things at each of places, but for the first thing everywhere.
-func mixtures(places, n int) iter.Seq[[]int] {
-	return func(yield func([]int) bool) {
-		choice := make([]int, places)
-		for {
-			i := 0
-			for ; i < places; i++ {
-				if choice[i]++; choice[i] < n {
-					break
+// mixtures yields every way of taking one of each.
+func mixtures(choices ...[]string) iter.Seq[[]string] {
+	return func(yield func([]string) bool) {
+		if len(choices) == 0 {
+			yield(nil)
+			return
+		}
+		for rest := range mixtures(choices[1:]...) {
+			for _, first := range choices[0] {
+				if !yield(append([]string{first}, rest...)) {
+					return
 				}
-				choice[i] = 0
-			}
-			if i == places || !yield(choice) {
-				return
 			}
 		}
 	}
 }
 
-// reason is the end of an error without numbers, by which refusals are counted.
+// reason is the beginning of an error without numbers, by which refusals are counted.
 func reason(err error) string {
-	text := err.Error()
-	return strings.Map(func(r rune) rune {
+	text, _, _ := strings.Cut(strings.TrimSpace(err.Error()), "\n")
+	text = strings.Map(func(r rune) rune {
 		if r >= '0' && r <= '9' {
 			return -1
 		}
 		return r
-	}, text[strings.LastIndex(text[:min(len(text), 90)], ": ")+1:])
+	}, text)
+	return text[:min(len(text), 110)]
 }
 
 // mixed makes a data directory in a room for it, with each piece from the place given: "present", or a backup. Roots are the present ones.
@@ -109,6 +106,64 @@ func (s *scene) lookInto(dir string) (shown needle.Report, found []string, err e
 		s.t.Errorf("the log of a mixture: %v", r)
 	}
 	return shown, found, err
+}
+
+// nobodyIsRestored restores every backup of the archive with every backup of the keys, and the present roots. The restored archive has everything that
+// stays and nothing else, or it is refused; the newest backup is not.
+func (s *scene) nobodyIsRestored(backups ...string) {
+	s.t.Helper()
+	restored, refused := []string{}, map[string]int{}
+	for _, archive := range backups {
+		for _, keys := range backups {
+			room := smallDisk(s.t, "600m")
+			r := &program{t: s.t, bin: s.bin, dir: filepath.Join(room, "data")}
+			name := filepath.Join(s.disk, "backups")
+			out, errs, code := r.run("restore", "--from", filepath.Join(name, archive+".archive"), "--keys", filepath.Join(name, keys+".keys"), "--roots", s.rootsIn(room))
+			if x := s.scan(s.gone(), []byte(out+errs)); x.Found > 0 {
+				s.t.Errorf("restore says: %v", x)
+			}
+			if code != 0 {
+				refused[reason(errors.New(errs))]++
+				continue
+			}
+			shown, found, err := s.lookInto(r.dir)
+			if err != nil || shown.Found+len(found) > 0 {
+				s.t.Errorf("archive %s and keys %s: searches find %v, records show %s; %v", archive, keys, found, tally(shown), err)
+			}
+			restored = append(restored, archive+" with keys "+keys)
+		}
+	}
+	last := backups[len(backups)-1]
+	if !slices.Contains(restored, last+" with keys "+last) {
+		s.t.Errorf("the newest backup is not restored: %v", refused)
+	}
+	s.t.Logf("restored without anybody coming back: archives %v; refused %v", restored, refused)
+}
+
+// lossAccepted restores archive and keys of a backup from before the erasure although what came later is lost, which somebody has to say. That is the
+// door that only the end of the roots closes: as long as the root of that time lives, what was erased since comes back.
+func (s *scene) lossAccepted(backup string, comesBack bool) {
+	s.t.Helper()
+	room, name := smallDisk(s.t, "300m"), filepath.Join(s.disk, "backups", backup)
+	r := &program{t: s.t, bin: s.bin, dir: filepath.Join(room, "data")}
+	_, errs, code := r.run("restore", "--from", name+".archive", "--keys", name+".keys", "--roots", s.rootsIn(room), "--accept-loss")
+	if restored := code == 0; restored != comesBack {
+		s.t.Errorf("restored from before the erasure with --accept-loss: %t, want %t\n%s", restored, comesBack, errs)
+	}
+}
+
+// rootsIn puts a copy of the present roots into a folder of their own.
+func (s *scene) rootsIn(room string) string {
+	s.t.Helper()
+	cfg, err := testApp(s.dir).loadConfig()
+	dir := filepath.Join(room, "roots")
+	if err == nil {
+		err = errors.Join(os.Mkdir(dir, 0o700), os.WriteFile(filepath.Join(dir, cfg.rootsName(defaultTenant)), s.read(rootsFile), 0o600))
+	}
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return dir
 }
 
 // comesBackWith is the control of nobodyComesBack: whoever took the roots as well, at the time of the backup, has everything back.

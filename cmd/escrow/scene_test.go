@@ -286,10 +286,12 @@ func (s *scene) control() {
 	}
 }
 
-// backup copies the data directory as it is, without the roots.
+// backup copies the data directory as it is, without the roots, and makes a backup with the program.
 func (s *scene) backup(name string) {
 	s.t.Helper()
-	command(s.t, "sh", "-c", `mkdir "$2" && tar -C "$1" --exclude="./$3" -cf - . | tar -C "$2" -xf -`, "sh", s.dir, filepath.Join(s.disk, "backups", name), rootsFile)
+	to := filepath.Join(s.disk, "backups", name)
+	command(s.t, "sh", "-c", `mkdir "$2" && tar -C "$1" --exclude="./$3" -cf - . | tar -C "$2" -xf -`, "sh", s.dir, to, rootsFile)
+	s.ok("backup", "--to", to+".archive", "--keys-to", to+".keys")
 }
 
 // scan looks through bytes.
