@@ -29,8 +29,7 @@ type Account struct {
 
 // Config says what the roots are called and how long KMS waits.
 type Config struct {
-	Kind string `json:"kind,omitempty"` // "awskms"
-	Name string `json:"name"`           // begins the aliases of all keys, as "escrow-mail-acme"; another archive needs another
+	Name string `json:"name"` // begins the aliases of all keys, as "escrow-mail-acme"; another archive needs another
 	Account
 
 	// PendingDays is the waiting period between Destroy and the end of the key material, 7 to 30; 0 is 7.
@@ -47,8 +46,6 @@ func Open(cfg Config) (*provider.Store, error) {
 		cfg.PendingDays = minPendingDays
 	}
 	switch {
-	case cfg.Kind != "" && cfg.Kind != kind:
-		return nil, escrow.Errorf(op, escrow.Invalid, "this is a store of kind %q, not %q", kind, cfg.Kind)
 	case cfg.Name == "aws":
 		return nil, escrow.Errorf(op, escrow.Invalid, "aliases that begin with aws/ belong to AWS; choose another name")
 	case cfg.PendingDays < minPendingDays || cfg.PendingDays > maxPendingDays:
@@ -100,17 +97,13 @@ func (a Account) connect() (*kms.Client, error) {
 
 // KEKConfig says which key encrypts.
 type KEKConfig struct {
-	Kind string `json:"kind,omitempty"` // "awskms"
-	Key  string `json:"key"`            // ARN, id or alias/… of a symmetric key that exists; of another account: its ARN
+	Key string `json:"key"` // ARN, id or alias/… of a symmetric key that exists; of another account: its ARN
 	Account
 }
 
 // KEK returns a key encryption key on a key of KMS. It does not call KMS. Errors of KEK are of kind Invalid; those of the KEK are told by provider.NewKEK.
 func KEK(cfg KEKConfig) (tink.AEAD, error) {
-	switch {
-	case cfg.Kind != "" && cfg.Kind != kind:
-		return nil, escrow.Errorf("awskms.KEK", escrow.Invalid, "this is a key of kind %q, not %q", kind, cfg.Kind)
-	case cfg.Key == "":
+	if cfg.Key == "" {
 		return nil, escrow.Errorf("awskms.KEK", escrow.Invalid, "key is missing: the ARN, id or alias of a symmetric key")
 	}
 	client, err := cfg.Account.connect()

@@ -49,7 +49,7 @@ func (w *world) account() awskms.Account {
 
 func (w *world) open(t *testing.T, name string) *provider.Store {
 	t.Helper()
-	s, err := awskms.Open(awskms.Config{Kind: "awskms", Name: name, Account: w.account()})
+	s, err := awskms.Open(awskms.Config{Name: name, Account: w.account()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -251,20 +251,19 @@ func TestWrongCredentials(t *testing.T) {
 
 func TestConfig(t *testing.T) {
 	environment(t)
-	good := `{"kind":"awskms","name":"escrow-mail-acme","region":"eu-central-1","pending_days":7}`
+	good := `{"name":"escrow-mail-acme","region":"eu-central-1","pending_days":7}`
 	for _, test := range []struct{ name, json, want string }{
 		{"good", good, ""},
-		{"the shortest", `{"kind":"awskms","name":"escrow","region":"eu-central-1"}`, ""},
-		{"other kind", strings.Replace(good, `"awskms"`, `"vault"`, 1), `this is a store of kind "awskms"`},
+		{"the shortest", `{"name":"escrow","region":"eu-central-1"}`, ""},
 		{"no name", strings.Replace(good, "escrow-mail-acme", "", 1), "name of a root store"},
 		{"a name of AWS", strings.Replace(good, "escrow-mail-acme", "aws", 1), "belong to AWS"},
 		{"a slash in the name", strings.Replace(good, "escrow-mail-acme", "aws/s3", 1), "name of a root store"},
 		{"no region", strings.Replace(good, "eu-central-1", "", 1), "there is no region"},
 		{"too short", strings.Replace(good, ":7}", ":6}", 1), "KMS allows 7 to 30"},
 		{"too long", strings.Replace(good, ":7}", ":31}", 1), "KMS allows 7 to 30"},
-		{"plain http", strings.Replace(good, `"kind":"awskms"`, `"endpoint":"http://kms.example.org"`, 1), "must begin with https://"},
-		{"unknown profile", strings.Replace(good, `"kind":"awskms"`, `"profile":"nobody"`, 1), "the settings of AWS"},
-		{"endless timeout", strings.Replace(good, `"kind":"awskms"`, `"timeout_seconds":3600`, 1), "timeout_seconds"},
+		{"plain http", strings.Replace(good, `{`, `{"endpoint":"http://kms.example.org",`, 1), "must begin with https://"},
+		{"unknown profile", strings.Replace(good, `{`, `{"profile":"nobody",`, 1), "the settings of AWS"},
+		{"endless timeout", strings.Replace(good, `{`, `{"timeout_seconds":3600,`, 1), "timeout_seconds"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			var cfg awskms.Config
@@ -294,7 +293,7 @@ func TestKEK(t *testing.T) {
 		made[i] = w.fake.createKey(request{Origin: "AWS_KMS"})["KeyMetadata"].(map[string]any)["KeyId"].(string)
 	}
 	open := func(id string) tink.AEAD {
-		k, err := awskms.KEK(awskms.KEKConfig{Kind: "awskms", Key: id, Account: w.account()})
+		k, err := awskms.KEK(awskms.KEKConfig{Key: id, Account: w.account()})
 		if err != nil {
 			t.Fatal(err)
 		}

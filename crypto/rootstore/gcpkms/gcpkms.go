@@ -28,9 +28,8 @@ type Account struct {
 
 // Config says where roots are, what they are called and how long Google waits.
 type Config struct {
-	Kind    string `json:"kind,omitempty"` // "gcpkms"
-	Name    string `json:"name"`           // begins the names of all keys, as "escrow-mail-acme", at most 41 characters; another archive needs another
-	KeyRing string `json:"key_ring"`       // projects/…/locations/…/keyRings/…; it must exist
+	Name    string `json:"name"`     // begins the names of all keys, as "escrow-mail-acme", at most 41 characters; another archive needs another
+	KeyRing string `json:"key_ring"` // projects/…/locations/…/keyRings/…; it must exist
 	Account
 
 	// DestroyHours is the time between Destroy and the end of the key material for roots made from now on, 24 to 2880; 0 is 24.
@@ -70,8 +69,6 @@ func (c Config) check() error {
 		return err
 	}
 	switch {
-	case c.Kind != "" && c.Kind != kind:
-		return escrow.Errorf(op, escrow.Invalid, "this is a store of kind %q, not %q", kind, c.Kind)
 	case len(c.Name) > maxName:
 		return escrow.Errorf(op, escrow.Invalid, "the name %q has %d characters, at most %d fit into Google's names of keys", c.Name, len(c.Name), maxName)
 	case !ringName.MatchString(c.KeyRing):
@@ -86,18 +83,14 @@ func (c Config) check() error {
 
 // KEKConfig says which key encrypts.
 type KEKConfig struct {
-	Kind string `json:"kind,omitempty"` // "gcpkms"
-	Key  string `json:"key"`            // projects/…/cryptoKeys/… of a key for ENCRYPT_DECRYPT that exists
+	Key string `json:"key"` // projects/…/cryptoKeys/… of a key for ENCRYPT_DECRYPT that exists
 	Account
 }
 
 // KEK returns a key encryption key on a key of KMS; its primary version encrypts, each of its versions decrypts. Errors of KEK are of kind Invalid;
 // those of the KEK are told by provider.NewKEK.
 func KEK(ctx context.Context, cfg KEKConfig) (tink.AEAD, error) {
-	switch {
-	case cfg.Kind != "" && cfg.Kind != kind:
-		return nil, escrow.Errorf("gcpkms.KEK", escrow.Invalid, "this is a key of kind %q, not %q", kind, cfg.Kind)
-	case !keyName.MatchString(cfg.Key):
+	if !keyName.MatchString(cfg.Key) {
 		return nil, escrow.Errorf("gcpkms.KEK", escrow.Invalid, "key is %q, must be projects/PROJECT/locations/LOCATION/keyRings/RING/cryptoKeys/KEY", cfg.Key)
 	}
 	conn, err := cfg.Account.connect(ctx)

@@ -76,7 +76,7 @@ func (w *world) account() gcpkms.Account {
 
 func (w *world) open(t *testing.T, name string) *provider.Store {
 	t.Helper()
-	s, err := gcpkms.Open(t.Context(), gcpkms.Config{Kind: "gcpkms", Name: name, KeyRing: ring, Account: w.account()})
+	s, err := gcpkms.Open(t.Context(), gcpkms.Config{Name: name, KeyRing: ring, Account: w.account()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -266,20 +266,19 @@ func TestNoRing(t *testing.T) {
 
 func TestConfig(t *testing.T) {
 	w := newWorld(t)
-	good := `{"kind":"gcpkms","name":"escrow-mail-acme","key_ring":"` + ring + `","credentials_file":"` + w.credentials + `","destroy_hours":24}`
+	good := `{"name":"escrow-mail-acme","key_ring":"` + ring + `","credentials_file":"` + w.credentials + `","destroy_hours":24}`
 	for _, test := range []struct{ name, json, want string }{
 		{"good", good, ""},
-		{"hsm", strings.Replace(good, `"kind":"gcpkms"`, `"protection":"hsm"`, 1), ""},
-		{"other kind", strings.Replace(good, `"gcpkms"`, `"vault"`, 1), `this is a store of kind "gcpkms"`},
+		{"hsm", strings.Replace(good, `{`, `{"protection":"hsm",`, 1), ""},
 		{"no name", strings.Replace(good, "escrow-mail-acme", "", 1), "name of a root store"},
 		{"a name too long for Google", strings.Replace(good, "acme", strings.Repeat("a", 40), 1), "at most 41 fit"},
 		{"a ring that is a key", strings.Replace(good, "keyRings/escrow", "keyRings/escrow/cryptoKeys/x", 1), "key_ring is"},
 		{"too short", strings.Replace(good, ":24}", ":23}", 1), "Google allows 24 to 2880"},
 		{"too long", strings.Replace(good, ":24}", ":2881}", 1), "Google allows 24 to 2880"},
-		{"external keys", strings.Replace(good, `"kind":"gcpkms"`, `"protection":"external"`, 1), "must be software or hsm"},
-		{"plain http", strings.Replace(good, `"kind":"gcpkms"`, `"endpoint":"http://kms.example.org"`, 1), "must begin with https://"},
+		{"external keys", strings.Replace(good, `{`, `{"protection":"external",`, 1), "must be software or hsm"},
+		{"plain http", strings.Replace(good, `{`, `{"endpoint":"http://kms.example.org",`, 1), "must begin with https://"},
 		{"no such file", strings.Replace(good, w.credentials, "/nowhere.json", 1), "credentials of Google"},
-		{"endless timeout", strings.Replace(good, `"kind":"gcpkms"`, `"timeout_seconds":3600`, 1), "timeout_seconds"},
+		{"endless timeout", strings.Replace(good, `{`, `{"timeout_seconds":3600,`, 1), "timeout_seconds"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			var cfg gcpkms.Config
@@ -307,7 +306,7 @@ func TestKEK(t *testing.T) {
 		w.fake.keys[id] = k
 	}
 	open := func(id string) tink.AEAD {
-		k, err := gcpkms.KEK(t.Context(), gcpkms.KEKConfig{Kind: "gcpkms", Key: ring + "/cryptoKeys/" + id, Account: w.account()})
+		k, err := gcpkms.KEK(t.Context(), gcpkms.KEKConfig{Key: ring + "/cryptoKeys/" + id, Account: w.account()})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -22,8 +22,7 @@ import (
 
 // Config says where the file is.
 type Config struct {
-	Kind string `json:"kind,omitempty"` // "file"
-	Path string `json:"path"`           // mode 0600 or less
+	Path string `json:"path"` // mode 0600 or less
 
 	FS vfs.FS `json:"-"` // nil: the real one
 }
@@ -33,10 +32,7 @@ const kind = "kekfile"
 // Open returns the key encryption key. It does not read the file. Errors of Open are of kind Invalid; those of the key are told by provider.NewKEK,
 // where a file that is missing, unsafe or no keyset is of kind Unavailable.
 func Open(cfg Config) (tink.AEAD, error) {
-	switch {
-	case cfg.Kind != "" && cfg.Kind != "file":
-		return nil, escrow.Errorf("kekfile.Open", escrow.Invalid, `this is a key of kind "file", not %q`, cfg.Kind)
-	case cfg.Path == "":
+	if cfg.Path == "" {
 		return nil, escrow.Errorf("kekfile.Open", escrow.Invalid, "path is missing: where the keyset of the customer lies")
 	}
 	if cfg.FS == nil {

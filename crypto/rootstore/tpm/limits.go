@@ -1,11 +1,13 @@
 package tpm
 
 const (
-	// Owner's range of NV indices by the registry of the Trusted Computing Group.
+	// The owner's range of NV indices by the registry of the Trusted Computing Group.
 	firstOwnerIndex = 0x01800000
 	lastOwnerIndex  = 0x01BFFFFF
 
-	// Roots alive at one time: one for each epoch of the last K days. TPMs have room for some dozens of small indices.
-	defaultSlots = 32
-	maxSlots     = 128
+	// Where the range begins if nothing is said, and how long it is: a head for each tenant, and the roots of K days. TPMs have room for some dozens of
+	// small indices, whatever the range.
+	defaultIndex = "0x1800100"
+	defaultSlots = 64
+	maxSlots     = 1024
 )

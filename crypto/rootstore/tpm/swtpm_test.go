@@ -2,7 +2,6 @@ package tpm_test
 
 import (
 	"bytes"
-	"fmt"
 	"io"
 	"net"
 	"os"
@@ -163,5 +162,3 @@ func (v *virtual) flush(t *testing.T) {
 		}
 	}
 }
-
-func hex(n int) string { return fmt.Sprintf("0x%x", n) }

@@ -3,6 +3,7 @@ package tpm
 import (
 	"bytes"
 	"crypto/rand"
+	"crypto/sha256"
 	"io"
 	"strconv"
 
@@ -19,13 +20,11 @@ const kind = "tpm"
 
 // Config says which TPM and which of its indices.
 type Config struct {
-	Kind   string `json:"kind,omitempty"`   // "tpm"
 	Name   string `json:"name"`             // as "escrow-mail-acme"
 	Device string `json:"device,omitempty"` // "/dev/tpmrm0" if empty
 	Socket string `json:"socket,omitempty"` // Unix socket of a virtual TPM, instead of a device
-	// Index is the first NV index, as "0x1800100"; another archive on the same TPM needs a range of its own, Slots long.
-	Index string `json:"index"`
-	Slots int    `json:"slots,omitempty"` // roots alive at one time; 0 is 32
+	Index  string `json:"index,omitempty"`  // first NV index that may be used; "0x1800100" if empty
+	Slots  int    `json:"slots,omitempty"`  // how many may be used, by all archives on this TPM together; 0 is 64
 
 	OwnerAuthFile string `json:"owner_auth_file,omitempty"` // password of the owner hierarchy; none: empty
 	AuthFile      string `json:"auth_file,omitempty"`       // password of the indices; none: empty
@@ -45,11 +44,14 @@ func Open(cfg Config) (*provider.Store, error) {
 	if cfg.Slots == 0 {
 		cfg.Slots = defaultSlots
 	}
+	if cfg.Index == "" {
+		cfg.Index = defaultIndex
+	}
 	first, err := cfg.check()
 	if err != nil {
 		return nil, err
 	}
-	n := &nv{cfg: cfg, first: first, destroyed: map[uint64]bool{}}
+	n := &nv{cfg: cfg, first: first, owner: sha256.Sum256([]byte("escrow/tpm\x00" + cfg.Name)), destroyed: map[uint64]bool{}}
 	if n.ownerAuth, err = cfg.password("owner_auth_file", cfg.OwnerAuthFile); err != nil {
 		return nil, err
 	}
@@ -66,8 +68,6 @@ func (c Config) check() (first uint32, err error) {
 	}
 	index, err := strconv.ParseUint(c.Index, 0, 32)
 	switch {
-	case c.Kind != "" && c.Kind != kind:
-		return 0, escrow.Errorf(op, escrow.Invalid, "this is a store of kind %q, not %q", kind, c.Kind)
 	case c.Slots < 1 || c.Slots > maxSlots:
 		return 0, escrow.Errorf(op, escrow.Invalid, "slots is %d, must be 1 to %d", c.Slots, maxSlots)
 	case err != nil || index < firstOwnerIndex || index+uint64(c.Slots) > lastOwnerIndex:

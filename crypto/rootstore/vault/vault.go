@@ -15,8 +15,7 @@ const kind = "vault"
 
 // Config says where the roots are and what they are called.
 type Config struct {
-	Kind string `json:"kind,omitempty"` // "vault"
-	Name string `json:"name"`           // begins the names of all keys, as "escrow-mail-acme"; another archive needs another
+	Name string `json:"name"` // begins the names of all keys, as "escrow-mail-acme"; another archive needs another
 	Server
 
 	// SnapshotDays declares for how many days snapshots and backups of Vault are kept; deleted keys exist in them until then. It must be there, and be 0
@@ -48,8 +47,6 @@ func (c Config) check() error {
 		return err
 	}
 	switch {
-	case c.Kind != "" && c.Kind != kind:
-		return escrow.Errorf(op, escrow.Invalid, "this is a store of kind %q, not %q", kind, c.Kind)
 	case c.SnapshotDays == nil:
 		return escrow.Errorf(op, escrow.Invalid, "snapshot_days is missing: for how many days are snapshots and backups of Vault kept? 0 if there are none")
 	case *c.SnapshotDays < 0 || *c.SnapshotDays > maxSnapshotDays:
@@ -62,18 +59,14 @@ func (c Config) check() error {
 
 // KEKConfig says which transit key encrypts.
 type KEKConfig struct {
-	Kind string `json:"kind,omitempty"` // "vault"
-	Key  string `json:"key"`            // name of a transit key that exists and supports encryption, not derived
+	Key string `json:"key"` // name of a transit key that exists and supports encryption, not derived
 	Server
 }
 
 // KEK returns a key encryption key on a transit key. It does not call Vault. Errors of KEK are of kind Invalid; those of the KEK are told by
 // provider.NewKEK.
 func KEK(cfg KEKConfig) (tink.AEAD, error) {
-	switch {
-	case cfg.Kind != "" && cfg.Kind != kind:
-		return nil, escrow.Errorf("vault.KEK", escrow.Invalid, "this is a key of kind %q, not %q", kind, cfg.Kind)
-	case !keyName.MatchString(cfg.Key):
+	if !keyName.MatchString(cfg.Key) {
 		return nil, escrow.Errorf("vault.KEK", escrow.Invalid, "key is %q, must be the name of a transit key: letters, digits, _ - and .", cfg.Key)
 	}
 	conn, err := cfg.Server.connect()

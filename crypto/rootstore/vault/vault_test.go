@@ -57,7 +57,7 @@ func (w *world) server() vault.Server {
 
 func (w *world) open(t *testing.T, name string, snapshotDays int) *provider.Store {
 	t.Helper()
-	s, err := vault.Open(vault.Config{Kind: "vault", Name: name, Server: w.server(), SnapshotDays: &snapshotDays, Now: func() time.Time { return w.now }})
+	s, err := vault.Open(vault.Config{Name: name, Server: w.server(), SnapshotDays: &snapshotDays, Now: func() time.Time { return w.now }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -233,11 +233,10 @@ func TestVaultSetBack(t *testing.T) {
 }
 
 func TestConfig(t *testing.T) {
-	good := `{"kind":"vault","name":"escrow-mail-acme","address":"https://vault.example.org:8200","token_file":"/etc/escrow/vault.token","snapshot_days":7}`
+	good := `{"name":"escrow-mail-acme","address":"https://vault.example.org:8200","token_file":"/etc/escrow/vault.token","snapshot_days":7}`
 	for _, test := range []struct{ name, json, want string }{
 		{"good", good, ""},
 		{"loopback", strings.Replace(good, "https://vault.example.org", "http://127.0.0.1", 1), ""},
-		{"other kind", strings.Replace(good, `"vault"`, `"awskms"`, 1), `this is a store of kind "vault"`},
 		{"no name", strings.Replace(good, "escrow-mail-acme", "", 1), "name of a root store"},
 		{"a dot in the name", strings.Replace(good, "escrow-mail-acme", "escrow.mail", 1), "name of a root store"},
 		{"plain http", strings.Replace(good, "https", "http", 1), "must begin with https://"},
@@ -246,9 +245,9 @@ func TestConfig(t *testing.T) {
 		{"no address", strings.Replace(good, "https://vault.example.org:8200", "", 1), "must be a URL"},
 		{"snapshots not declared", strings.Replace(good, `,"snapshot_days":7`, "", 1), "snapshot_days is missing"},
 		{"negative snapshots", strings.Replace(good, ":7}", ":-1}", 1), "snapshot_days is -1"},
-		{"mount with a query", strings.Replace(good, `"kind":"vault"`, `"mount":"transit?x"`, 1), "mount is"},
-		{"endless timeout", strings.Replace(good, `"kind":"vault"`, `"timeout_seconds":3600`, 1), "timeout_seconds"},
-		{"missing authority", strings.Replace(good, `"kind":"vault"`, `"ca_file":"/ca.pem"`, 1), "ca_file"},
+		{"mount with a query", strings.Replace(good, `{`, `{"mount":"transit?x",`, 1), "mount is"},
+		{"endless timeout", strings.Replace(good, `{`, `{"timeout_seconds":3600,`, 1), "timeout_seconds"},
+		{"missing authority", strings.Replace(good, `{`, `{"ca_file":"/ca.pem",`, 1), "ca_file"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			cfg := vault.Config{Now: time.Now}
@@ -299,7 +298,7 @@ func TestKEK(t *testing.T) {
 		Encrypt(plain, aad []byte) ([]byte, error)
 		Decrypt(sealed, aad []byte) ([]byte, error)
 	} {
-		k, err := vault.KEK(vault.KEKConfig{Kind: "vault", Key: name, Server: w.server()})
+		k, err := vault.KEK(vault.KEKConfig{Key: name, Server: w.server()})
 		if err != nil {
 			t.Fatal(err)
 		}
