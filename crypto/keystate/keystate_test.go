@@ -206,7 +206,7 @@ func TestReadersSeeTheOldStateUntilTheNewOneIsDurable(t *testing.T) {
 	})
 	update(t, s, puncture(1))
 	want := []string{"create state.tmp true", "write state.tmp true", "sync state.tmp true",
-		"create state.tmp true", "write state.tmp true", "truncate state.tmp true", "sync state.tmp true", "rename state.tmp true", "syncdir keys true"}
+		"create state.tmp true", "write state.tmp true", "write state.tmp true", "truncate state.tmp true", "sync state.tmp true", "rename state.tmp true", "syncdir keys true"}
 	if fmt.Sprint(seen) != fmt.Sprint(want) {
 		t.Errorf("operations, and whether the key was alive:\n got %q\nwant %q", seen, want)
 	}

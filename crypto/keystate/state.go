@@ -224,9 +224,9 @@ func (s *State) Required() escrow.TreeSize {
 func (s *State) Export() ([]byte, error) {
 	s.updating.Lock()
 	defer s.updating.Unlock()
-	b, err := vfs.ReadFile(s.store.fsys, s.store.statePath(), MaxStateBytes)
+	b, err := s.store.read()
 	if err != nil {
-		return nil, escrow.Errorf("keystate.Export", escrow.KindOf(err), "reading the key state: %w", err)
+		return nil, err
 	}
 	if sha256.Sum256(b) != s.Digest() {
 		return nil, escrow.Errorf("keystate.Export", escrow.Unavailable, "the state file is not the one last written; a change of the keys failed, and the next makes sure")

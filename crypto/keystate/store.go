@@ -94,42 +94,49 @@ func parseHeader(b []byte) (h header, n int, err error) {
 	return h, n, nil
 }
 
+// sealed is a state file in two pieces, header and commitment, and body: the second is large, and not copied.
+type sealed [2][]byte
+
+func (b sealed) digest() (sum [32]byte) {
+	h := sha256.New()
+	h.Write(b[0])
+	h.Write(b[1])
+	h.Sum(sum[:0])
+	return sum
+}
+
 // seal encrypts c under fresh bytes, which it wraps in every root store.
-func (s *store) seal(ctx context.Context, c *content) ([]byte, error) {
+func (s *store) seal(ctx context.Context, c *content) (out sealed, err error) {
 	var sealer [sealerBytes]byte
 	defer clear(sealer[:])
 	if _, err := io.ReadFull(s.cfg.Rand, sealer[:]); err != nil {
-		return nil, escrow.Errorf("keystate.Update", escrow.Internal, "no randomness: %w", err)
+		return out, escrow.Errorf("keystate.Update", escrow.Internal, "no randomness: %w", err)
 	}
 	h, err := s.wrap(ctx, c, sealer[:])
 	if err != nil {
-		return nil, err
+		return out, err
 	}
 	size, head := c.size(), h.append(nil)
 	if size+len(head)+sha256.Size+committing.BodyOverhead > MaxStateBytes {
-		return nil, escrow.Errorf("keystate.Update", escrow.Invalid, "a key state of %d bytes exceeds %d", size, MaxStateBytes)
+		return out, escrow.Errorf("keystate.Update", escrow.Invalid, "a key state of %d bytes exceeds %d", size, MaxStateBytes)
 	}
 	plain := c.append(make([]byte, 0, size))
 	defer clear(plain)
 	com, body, err := committing.Seal(sealer[:], binding(head), plain)
-	if err != nil {
-		return nil, err
-	}
-	out := make([]byte, 0, len(head)+len(com)+len(body))
-	return append(append(append(out, head...), com[:]...), body...), nil
+	return sealed{append(head, com[:]...), body}, err
 }
 
 // write makes a sealed state the durable one. After an error either the state before or this one is on the disk.
-func (s *store) write(sealed []byte) error {
+func (s *store) write(b sealed) error {
 	tmp := s.statePath() + ".tmp"
-	if err := s.writeTemporary(tmp, sealed); err != nil {
+	if err := s.writeTemporary(tmp, b); err != nil {
 		return unavailable("keystate.Update", err)
 	}
 	back, err := s.digest(tmp)
 	if err != nil {
 		return unavailable("keystate.Update", err)
 	}
-	if back != sha256.Sum256(sealed) {
+	if back != b.digest() {
 		return escrow.Errorf("keystate.Update", escrow.Unavailable, "the key state read back is not the one written; the disk fails, and the state before stays")
 	}
 	if err := s.fsys.Rename(tmp, s.statePath()); err != nil {
@@ -141,14 +148,17 @@ func (s *store) write(sealed []byte) error {
 	return nil
 }
 
-func (s *store) writeTemporary(name string, b []byte) error {
+func (s *store) writeTemporary(name string, b sealed) error {
 	f, err := s.fsys.OpenFile(name, os.O_WRONLY|os.O_CREATE, 0o600) // what reserve wrote stays, so that its space does
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(b)
+	_, err = f.Write(b[0])
 	if err == nil {
-		err = f.Truncate(int64(len(b)))
+		_, err = f.Write(b[1])
+	}
+	if err == nil {
+		err = f.Truncate(int64(len(b[0]) + len(b[1])))
 	}
 	if err == nil {
 		err = f.Sync()
@@ -192,13 +202,37 @@ func (s *store) digest(name string) (sum [32]byte, err error) {
 	return sum, errors.Join(err, f.Close())
 }
 
+// read returns the state file, in one buffer of its size.
+func (s *store) read() ([]byte, error) {
+	f, err := s.fsys.OpenFile(s.statePath(), os.O_RDONLY, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, escrow.Errorf("keystate.Open", escrow.NotFound, "there is no key state: %w", err)
+	}
+	if err != nil {
+		return nil, unavailable("keystate.Open", err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, unavailable("keystate.Open", err)
+	}
+	if info.Size() > MaxStateBytes {
+		return nil, malformed("it is too long")
+	}
+	b := make([]byte, info.Size())
+	if _, err := io.ReadFull(f, b); err != nil {
+		return nil, unavailable("keystate.Open", err)
+	}
+	return b, nil
+}
+
 // load reads the state and makes sure that it is the one on the disk.
 func (s *store) load(ctx context.Context) (c *content, digest [32]byte, err error) {
-	sealed, err := vfs.ReadFile(s.fsys, s.statePath(), MaxStateBytes)
+	b, err := s.read()
 	if err != nil {
-		return nil, digest, escrow.Errorf("keystate.Open", escrow.KindOf(err), "reading the key state: %w", err)
+		return nil, digest, err
 	}
-	h, n, err := parseHeader(sealed)
+	h, n, err := parseHeader(b)
 	if err != nil {
 		return nil, digest, err
 	}
@@ -207,13 +241,13 @@ func (s *store) load(ctx context.Context) (c *content, digest [32]byte, err erro
 		return nil, digest, err
 	}
 	defer clear(sealer)
-	if c, err = open(&h, sealed[:n], sealed[n:], sealer); err != nil {
+	if c, err = open(&h, b[:n], b[n:], sealer); err != nil {
 		return nil, digest, err
 	}
 	if err := s.fsys.SyncDir(s.dir); err != nil {
 		return nil, digest, unavailable("keystate.Open", err)
 	}
-	return c, sha256.Sum256(sealed), nil
+	return c, sha256.Sum256(b), nil
 }
 
 // open is the inverse of seal, behind the header.

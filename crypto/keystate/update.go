@@ -2,7 +2,6 @@ package keystate
 
 import (
 	"context"
-	"crypto/sha256"
 	"slices"
 	"time"
 
@@ -69,10 +68,10 @@ func (s *State) commit(ctx context.Context, c *content, epoch bool) error {
 		return escrow.Errorf("keystate.Update", escrow.Conflict,
 			"the root stores know epoch %d, which is newer than this key state: another process changes it, or a store was down when an older copy was opened; start again", known.newest)
 	}
-	var sealed []byte
+	var b sealed
 	keep := !epoch && known.newest == c.epoch
 	if keep {
-		sealed, err = s.store.seal(ctx, c)
+		b, err = s.store.seal(ctx, c)
 		keep = err == nil || !lost(err)
 	}
 	if !keep {
@@ -80,17 +79,17 @@ func (s *State) commit(ctx context.Context, c *content, epoch bool) error {
 			return err
 		}
 		known.newest = c.epoch
-		sealed, err = s.store.seal(ctx, c)
+		b, err = s.store.seal(ctx, c)
 	}
 	if err != nil {
 		return err
 	}
 	s.begun, s.unsure = 0, true
 	s.know(known)
-	if err := s.store.write(sealed); err != nil {
+	if err := s.store.write(b); err != nil {
 		return err
 	}
-	s.replace(c, sha256.Sum256(sealed))
+	s.replace(c, b.digest())
 	s.unsure = false
 	return nil
 }
