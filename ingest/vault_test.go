@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -225,23 +226,27 @@ func (v *vault) order(f events.ErasureExecuted) error {
 	return err
 }
 
-// ordered tells what erasures in the ledger destroy.
+// ordered tells what orders in the ledger destroy.
 func (v *vault) ordered() func(keytree.Ref) bool {
 	v.t.Helper()
-	dead := map[keytree.Ref]bool{}
+	dead, days := map[keytree.Ref]bool{}, []events.DayRange{}
 	check(v.t, v.ledger.ScanEvents(context.Background(), 0, func(rec archive.Record) error {
 		e, err := chronicle.Read(rec)
 		if f, ok := e.Fact.(events.ErasureExecuted); ok {
 			for _, leaf := range f.Subjects {
-				dead[keytree.Ref{Kind: keytree.KindSubject, Leaf: leaf}] = true
+				dead[v.keys.Ref(keytree.KindSubject, leaf)] = true
 			}
 			for seq := range events.Seqs(f.Messages) {
-				dead[keytree.Ref{Kind: keytree.KindMessage, Leaf: uint32(seq)}] = true
+				dead[v.keys.Ref(keytree.KindMessage, uint32(seq))] = true
 			}
+			days = append(days, f.Days...)
 		}
 		return err
 	}))
-	return func(ref keytree.Ref) bool { return dead[ref] }
+	return func(ref keytree.Ref) bool {
+		over := func(d events.DayRange) bool { return d.Class == ref.Tree && d.From <= ref.Leaf && ref.Leaf <= d.To }
+		return dead[ref] || ref.Kind == keytree.KindRetention && slices.ContainsFunc(days, over)
+	}
 }
 
 // audit checks every message of the ledger: present and as committed to, or lawfully erased.

@@ -1,8 +1,9 @@
 package bleveindex
 
 import (
+	"encoding/binary"
+
 	bleve "github.com/blevesearch/bleve_index_api"
-	segment "github.com/blevesearch/scorch_segment_api/v2"
 )
 
 // WithoutSealing makes the engine write and read in clear, as bare Bleve does, until the returned function is called. No index may be open at either
@@ -42,13 +43,18 @@ func (x *Index) SortValues() (values []string, err error) {
 		if err != nil {
 			return nil, err
 		}
+		reader, err := s.DocValueReader([]string{timeField})
+		if err != nil {
+			return nil, err
+		}
+		count := 0
 		for _, seg := range s.Segments() {
-			visitable := seg.Segment().(segment.DocValueVisitable)
-			for n := range seg.FullSize() {
-				_, err := visitable.VisitDocValues(uint64(n), []string{timeField}, func(_ string, term []byte) { values = append(values, string(term)) }, nil)
-				if err != nil {
-					return nil, err
-				}
+			count += int(seg.FullSize())
+		}
+		for n := range count { // the engine numbers documents over all segments
+			id := binary.BigEndian.AppendUint64(nil, uint64(n))
+			if err := reader.VisitDocValues(id, func(_ string, term []byte) { values = append(values, string(term)) }); err != nil {
+				return nil, err
 			}
 		}
 		if err := s.Close(); err != nil {
