@@ -250,6 +250,11 @@ func TestAttacks(t *testing.T) {
 			statement, _ := officers.Sign(officers.Draft(origin, act, noon)+"and more\n", o.signers["dpo"])
 			return act.SignedBy("dpo", statement)
 		}, "form of one"},
+		{"more after an empty line", func(o *office) events.Fact {
+			act := request(1).SignedBy("dpo", "")
+			statement, _ := officers.Sign(officers.Draft(origin, act, noon)+"\nand more\n", o.signers["dpo"])
+			return act.SignedBy("dpo", statement)
+		}, "form of one"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			o := staffed(t)

@@ -224,6 +224,27 @@ func TestNothingLeft(t *testing.T) {
 	}
 }
 
+// TestOlderRootPending: the last root alone is not enough while an older one waits at a provider, or at one store of two.
+func TestOlderRootPending(t *testing.T) {
+	b, s := newBook(t), sound()
+	s.replace("cleaned", nothing)
+	s.tell(b, "purged")
+	wantPending := func(want int) {
+		t.Helper()
+		if c, _ := b.build(s.seq); len(c.Statement.Pending) != want {
+			t.Errorf("pending %q", c.Statement.Pending)
+		}
+	}
+	b.roots(root(7, "file", gone), root(8, "file", gone)) // 6 is pending since before the order
+	wantPending(1)
+	b.roots(root(6, "awskms", &b.now), root(6, "file", gone))
+	wantPending(1)
+	b.roots(root(6, "awskms", gone), root(6, "file", gone))
+	wantPending(0)
+	b.roots(root(5, "file", gone))
+	wantPending(0)
+}
+
 // TestFirstEpoch: before the first epoch there is no root.
 func TestFirstEpoch(t *testing.T) {
 	b := newBook(t)
