@@ -9,6 +9,6 @@
 // fixed when the key is made. The shortest that Google allows is 24 hours; what Google takes if nothing is said is 30 days. Evidence reports the longest
 // of all roots that still have material, whatever the configuration says.
 //
-// Google applies a change of state everywhere within seconds, at most within three hours (cloud.google.com/kms/docs/consistency). What a key may be used
+// Google applies a change of state everywhere within seconds, at most within three hours (cloud.google.com/kms/docs/enable-disable). What a key may be used
 // for is therefore read from the key itself, which is consistent, before each use.
 package gcpkms
