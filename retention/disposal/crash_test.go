@@ -9,13 +9,15 @@ import (
 	"time"
 
 	"escrow"
+	"escrow/crypto/keytree"
+	"escrow/crypto/rootstore"
 	"escrow/events"
 	"escrow/internal/vfs"
 	"escrow/retention/disposal"
 )
 
 // scene is an archive in which everything is due at once: ana is erased, one message of bob as such, a day is over, a hold is released, and another keeps a
-// message of ana and one of the day. Roots are destroyed at once.
+// message of ana and one of the day; the quarter ends, too, so that new trees begin. Roots are destroyed at once.
 type scene struct {
 	*vault
 	s                                              settings
@@ -23,7 +25,7 @@ type scene struct {
 }
 
 func setScene(t testing.TB) *scene {
-	s := settings{certify: func(_ context.Context, seq escrow.Seq) (string, error) { return fmt.Sprint("digest of ", seq), nil }}
+	s := settings{certify: digest, founded: time.Date(2026, 6, 29, 10, 0, 0, 0, time.UTC)}
 	c := &scene{vault: found(t, s), s: s}
 	c.ana, c.heldAna = c.putClass(1, 100, "principal", "ana", "bob"), c.putClass(1, 100, "principal", "ana", "bob")
 	c.freed = c.putClass(1, 100, "principal", "cid", "bob")
@@ -93,6 +95,9 @@ func (c *scene) complete(what string) {
 	if _, known := c.directory.Lookup(identity("ana")); known {
 		c.t.Errorf("%s: the directory knows ana", what)
 	}
+	if newest, _ := c.generation(keytree.KindMessage, 0); newest != 1 {
+		c.t.Errorf("%s: %d generations of messages", what, newest+1)
+	}
 	facts := names(c.facts(0))
 	if n := strings.Count(facts, "ErasureExecuted"); n != 2 {
 		c.t.Errorf("%s: %d orders: %s", what, n, facts)
@@ -128,6 +133,28 @@ func (c *scene) lastOrderHasRequests() bool {
 	return false
 }
 
+// cut is what a power cut left.
+type cut struct {
+	what string
+	fs   *vfs.Mem
+}
+
+// cuts runs something on a file system and returns what two power cuts after each change of a file could leave.
+func cuts(mem *vfs.Mem, faulty *vfs.Faulty, run func()) []cut {
+	rng := mrand.New(mrand.NewPCG(3, 5))
+	var all []cut
+	faulty.After(func(op vfs.Op) {
+		if op.Changes() {
+			for range 2 {
+				all = append(all, cut{fmt.Sprintf("%d: after %s", len(all), op), mem.CrashClone(rng)})
+			}
+		}
+	})
+	run()
+	faulty.After(nil)
+	return all
+}
+
 // TestPowerCutAfterEveryOperation cuts the power after every change of a file during one Advance with everything in it.
 func TestPowerCutAfterEveryOperation(t *testing.T) {
 	c := setScene(t)
@@ -137,26 +164,12 @@ func TestPowerCutAfterEveryOperation(t *testing.T) {
 	faulty := vfs.NewFaulty(mem)
 	run, err := c.in(t, faulty)
 	check(t, err)
-	rng := mrand.New(mrand.NewPCG(3, 5))
-	type cut struct {
-		what string
-		fs   *vfs.Mem
-	}
-	var cuts []cut
-	faulty.After(func(op vfs.Op) {
-		if op.Changes() {
-			for range 2 {
-				cuts = append(cuts, cut{fmt.Sprintf("%d: after %s", len(cuts), op), mem.CrashClone(rng)})
-			}
-		}
-	})
-	run.advance(disposal.Options{})
-	faulty.After(nil)
+	all := cuts(mem, faulty, func() { run.advance(disposal.Options{}) })
 	run.complete("without a crash")
-	if len(cuts) < 100 {
-		t.Errorf("only %d power cuts", len(cuts))
+	if len(all) < 100 {
+		t.Errorf("only %d power cuts", len(all))
 	}
-	for _, cut := range cuts {
+	for _, cut := range all {
 		c.resume(t, cut.what, cut.fs)
 		if t.Failed() {
 			return
@@ -211,4 +224,70 @@ func (c *scene) resumeOrComplete(t *testing.T, what string, fs vfs.FS) {
 	after.untouched(what + ", opened again")
 	after.advance(disposal.Options{})
 	after.complete(what + ", opened again")
+}
+
+// TestPowerCutAtTheEndOfATenant: whenever the power is cut, all is there or nothing is, and what was ordered is finished.
+func TestPowerCutAtTheEndOfATenant(t *testing.T) {
+	s := settings{terms: disposal.Terms{KeepRoots: 7 * dayLong}, certify: digest}
+	v := found(t, s)
+	seq := v.putClass(1, 100, "principal", "ana")
+	check(t, v.directory.Save(v.ledger.Size()))
+	request := v.request(everything())
+	v.close()
+	mem := v.fs.(*vfs.Mem).Clone()
+	faulty := vfs.NewFaulty(mem)
+	run := must(reopen(t, faulty, v.clock, v.officers, s))(t)
+	all := cuts(mem, faulty, func() { run.advance(disposal.Options{}) })
+	for _, cut := range all {
+		after, err := reopen(t, cut.fs, v.clock, v.officers, s)
+		if err != nil {
+			t.Fatalf("%s: open: %v", cut.what, err)
+		}
+		got := after.force(seq)
+		if ordered := must(after.Case(request))(t).Executed != nil; got != map[bool]string{true: "", false: "body of ana|ana"}[ordered] {
+			t.Errorf("%s: ordered %v, the keys read %q", cut.what, ordered, got)
+		}
+		after.advance(disposal.Options{})
+		if c := must(after.Case(request))(t); c.State() != disposal.StateCertified || after.force(seq) != "" || len(after.keys.Retired()) > 0 {
+			t.Errorf("%s: the case is %q, the keys read %q, roots kept %v", cut.what, c.State(), after.force(seq), after.keys.Retired())
+		}
+		after.close()
+	}
+}
+
+// TestGateFailsAndIsTriedAgain: a gate that could not finish stays shut, and opens when the fault is gone.
+func TestGateFailsAndIsTriedAgain(t *testing.T) {
+	var store *brokenStore
+	s := settings{stores: func(fs vfs.FS, _ *clock) []rootstore.Store {
+		store = &brokenStore{Store: fileStore(t, fs)}
+		return []rootstore.Store{store}
+	}}
+	v := found(t, s)
+	seq := v.putClass(1, 100, "principal", "ana")
+	v.request(person(v.subject("ana")))
+	store.broken = true
+	_, err := v.Advance(ctx(), disposal.Options{}) // ordered, not punctured
+	wantKind(t, "no roots", err, escrow.Unavailable, "step puncture")
+	v.close()
+	base := v.fs.(*vfs.Mem)
+	for n, passed := 1, false; !passed; n++ {
+		faulty := vfs.NewFaulty(base.Clone())
+		v, err := unlock(t, faulty, v.clock, v.officers, s)
+		check(t, err)
+		opened := faulty.Ops()
+		faulty.Fail(vfs.Plan{At: opened + n, Fault: vfs.Lost, Err: errDisk})
+		err = v.Gate(ctx())
+		passed = faulty.Ops() < opened+n
+		faulty.Fail(vfs.Plan{})
+		if err == nil && v.force(seq) != "" {
+			t.Errorf("operation %d failed: the gate is open and the keys read %q", n, v.force(seq))
+		}
+		if err != nil && v.read(seq) != "" {
+			t.Errorf("operation %d failed: the gate is shut and reads %q", n, v.read(seq))
+		}
+		if err := v.Gate(ctx()); err == nil && v.force(seq) != "" {
+			t.Errorf("operation %d failed: tried again, the keys read %q", n, v.force(seq))
+		}
+		v.close()
+	}
 }

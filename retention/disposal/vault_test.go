@@ -77,6 +77,7 @@ type settings struct {
 	certify func(context.Context, escrow.Seq) (string, error)
 	index   disposal.Index // nil: one that has nothing to do
 	stores  func(vfs.FS, *clock) []rootstore.Store
+	founded time.Time // zero: start
 }
 
 // vault is the archive of one tenant without log and ingest, in memory.
@@ -98,6 +99,9 @@ type vault struct {
 func found(t testing.TB, s settings) *vault {
 	t.Helper()
 	fs, c := vfs.NewMem(), &clock{now: start}
+	if !s.founded.IsZero() {
+		c.now = s.founded
+	}
 	keyset := must(sign.NewKeyset(rand.Reader))(t)
 	keys := must(keystate.Create(context.Background(), fs, "/keys", s.keyConfig(t, fs, c), keyset))(t)
 	check(t, keys.Update(func(tx *keystate.Tx) error {
