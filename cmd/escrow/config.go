@@ -150,9 +150,6 @@ func (c *config) check() error {
 		if err := r.parse(fmt.Sprintf("root store %d", i+1), rootKinds()); err != nil {
 			return err
 		}
-		if r.kind == kindTPM && len(c.Tenants) > 1 {
-			return escrow.Errorf("escrow", escrow.Invalid, "root store %d: a TPM keeps the roots of one tenant, and there are %d; give the others an archive of their own", i+1, len(c.Tenants))
-		}
 	}
 	if len(c.Tenants) == 0 {
 		return escrow.Errorf("escrow", escrow.Invalid, "there is no tenant")
