@@ -131,8 +131,18 @@ func (s *scene) decide(before [][]byte) {
 	}
 }
 
-// erase has a message held, everybody erased who has to be, and returns the requests.
+// erase has everybody erased who has to be, and returns the requests.
 func (s *scene) erase() (requests []escrow.Seq) {
+	s.t.Helper()
+	requests = s.approved()
+	start := time.Now()
+	s.ok("erase", "run")
+	s.t.Logf("carried out after %v", time.Since(start).Round(time.Millisecond))
+	return requests
+}
+
+// approved has a message held, and the erasure of everybody requested and approved who has to be erased.
+func (s *scene) approved() (requests []escrow.Seq) {
 	s.t.Helper()
 	s.ok("hold", "place", "2026-17", "--message", fmt.Sprint(s.held), "--as", demoApprover)
 	w := s.words
@@ -144,15 +154,11 @@ func (s *scene) erase() (requests []escrow.Seq) {
 	} {
 		var asked server.ActAnswer
 		s.into(&asked, append([]string{"erase", "request", "--as", demoOfficer}, target...)...)
-		s.t.Logf("request %d: %+v", asked.Event, *asked.Preview)
 		requests = append(requests, asked.Event)
 	}
 	for _, request := range requests {
 		s.ok("erase", "approve", fmt.Sprint(request), "--as", demoApprover, "--yes")
 	}
-	start := time.Now()
-	s.ok("erase", "run")
-	s.t.Logf("carried out after %v", time.Since(start).Round(time.Millisecond))
 	return requests
 }
 
