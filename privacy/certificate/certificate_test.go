@@ -224,6 +224,25 @@ func TestNothingLeft(t *testing.T) {
 	}
 }
 
+// TestLateNews: what is recorded after an order but is about the time before it, is not taken for a step of the order.
+func TestLateNews(t *testing.T) {
+	b, s := newBook(t), sound()
+	committed, purged := s.steps[5].do, s.steps[7].do
+	s.replace("committed", func(b *book, s *story) {
+		b.write(archive.KindKeyEpoch, events.EpochCommitted{Epoch: 8, State: "5d", Applied: 9})
+		committed(b, s)
+	})
+	s.replace("purged", func(b *book, s *story) {
+		b.write(archive.KindPurge, events.IndexPurged{UpTo: 9, Removed: 77})
+		purged(b, s)
+	})
+	s.tell(b, "")
+	c, _ := b.build(s.seq)
+	if st := c.Statement; !st.Final || st.Keys.Epoch != 9 || st.Keys.State != "5e" || st.Index.Removed != 3 {
+		t.Errorf("final %v, keys %+v, index %+v", st.Final, st.Keys, st.Index)
+	}
+}
+
 // TestOlderRootPending: the last root alone is not enough while an older one waits at a provider, or at one store of two.
 func TestOlderRootPending(t *testing.T) {
 	b, s := newBook(t), sound()

@@ -92,12 +92,11 @@ func TestDishonestArchive(t *testing.T) {
 	signer := newSigner(t, 1)
 	at := time.Date(2026, 11, 1, 9, 0, 0, 0, time.UTC)
 	order := events.ErasureExecuted{Scope: events.ScopeExpiry, Days: []events.DayRange{{Class: 1, From: 0, To: 1}}, Basis: "schedule"}
-	committed, purged := events.EpochCommitted{Epoch: 1, State: "01", Applied: 1}, events.IndexPurged{UpTo: 2}
-	ledger := func(second time.Time) *tree {
+	ledger := func(second time.Time, applied, upTo escrow.TreeSize) *tree {
 		x := &tree{t: t}
 		x.add(archive.KindErase, at, order)
-		x.add(archive.KindKeyEpoch, second, committed)
-		x.add(archive.KindPurge, at.Add(time.Hour), purged)
+		x.add(archive.KindKeyEpoch, second, events.EpochCommitted{Epoch: 1, State: "01", Applied: applied})
+		x.add(archive.KindPurge, at.Add(time.Hour), events.IndexPurged{UpTo: upTo})
 		return x
 	}
 	for _, test := range []struct {
@@ -106,9 +105,11 @@ func TestDishonestArchive(t *testing.T) {
 		of   string
 		want string
 	}{
-		{"honest but for the statement", ledger(at), origin, "does not follow"},
-		{"time runs backwards", ledger(at.Add(-time.Second)), origin, "order of the ledger"},
-		{"checkpoint of another ledger", ledger(at), "example.org/escrow/other", "not of"},
+		{"honest but for the statement", ledger(at, 1, 2), origin, "does not follow"},
+		{"time runs backwards", ledger(at.Add(-time.Second), 1, 2), origin, "order of the ledger"},
+		{"epoch before the order", ledger(at, 0, 2), origin, "not the one that carries the order out"},
+		{"purge before the order", ledger(at, 1, 0), origin, "not the one after the order"},
+		{"checkpoint of another ledger", ledger(at, 1, 2), "example.org/escrow/other", "not of"},
 	} {
 		err := verify(t, test.tree.document(signer, test.of), signer.VKey())
 		if err == nil || escrow.KindOf(err) != escrow.Forged || !strings.Contains(err.Error(), test.want) {
