@@ -134,15 +134,15 @@ func (s *scene) decide(before [][]byte) {
 // erase has everybody erased who has to be, and returns the requests.
 func (s *scene) erase() (requests []escrow.Seq) {
 	s.t.Helper()
-	requests = s.approved()
+	requests = s.orders()
 	start := time.Now()
 	s.ok("erase", "run")
 	s.t.Logf("carried out after %v", time.Since(start).Round(time.Millisecond))
 	return requests
 }
 
-// approved has a message held, and the erasure of everybody requested and approved who has to be erased.
-func (s *scene) approved() (requests []escrow.Seq) {
+// orders has a message held, and the erasure of everybody requested and approved who has to be erased.
+func (s *scene) orders() (requests []escrow.Seq) {
 	s.t.Helper()
 	s.ok("hold", "place", "2026-17", "--message", fmt.Sprint(s.held), "--as", demoApprover)
 	w := s.words
