@@ -4,7 +4,7 @@ FUZZTIME ?= 60
 COUNT ?= 10
 RACE = ./events/... ./archive/... ./crypto/... ./index/... ./ingest/... ./retention/... ./server/...
 
-.PHONY: help test check race mutants fuzz soak bench ci
+.PHONY: help test check race mutants fuzz soak bench bench-keys ci
 
 help:
 	@echo "test   all tests"
@@ -14,6 +14,7 @@ help:
 	@echo "fuzz   every fuzz target for FUZZTIME=$(FUZZTIME) seconds"
 	@echo "soak   end-to-end tests with kills and full disks, COUNT=$(COUNT) times"
 	@echo "bench  throughput beside the same work without an archive"
+	@echo "bench-keys  size and time of the keys of ten million subjects"
 	@echo "ci     everything, as .ci/run"
 
 test:
@@ -40,6 +41,10 @@ soak:
 
 bench:
 	go run ./cmd/escrow bench
+
+bench-keys:
+	ESCROW_LARGE=1 go test -count=1 -v -timeout 30m -run TestTenMillionSubjects ./crypto/keystate
+	go test -run "^$$" -bench . ./crypto/keytree ./crypto/rootstore/file
 
 ci:
 	.ci/run

@@ -27,7 +27,7 @@ func TestTenMillionSubjects(t *testing.T) {
 	}
 	order := rand.New(rand.NewPCG(9, 9)).Perm(tenMillion)
 	t.Log("| erased at random | nodes | file | batch puncture | seal | load | derive | one more puncture | the same, durable |")
-	for _, erased := range []int{0, 1, 100, 10_000, 100_000, 1_000_000, 5_000_000} {
+	for _, erased := range []int{0, 1, 100, 10_000, 100_000, 1_000_000, 3_500_000, 5_000_000} {
 		leaves := make([]uint32, erased)
 		for i := range leaves {
 			leaves[i] = uint32(order[i])

@@ -1,8 +1,8 @@
 package keystate
 
 const (
-	// MaxStateBytes bounds the state file: ten million subjects of which half were erased at random take a quarter of it, in two buffers at once while it
-	// is written. A change that would exceed it is refused.
+	// MaxStateBytes bounds the state file: ten million subjects of which a third was erased at random, the worst case, take somewhat more than a quarter
+	// of it, in two buffers at once while it is written. A change that would exceed it is refused.
 	MaxStateBytes = 512 << 20
 	// MaxTrees bounds the key trees: seven kinds, their generations, and a tree for each retention class there ever was.
 	MaxTrees = 4096
