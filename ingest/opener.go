@@ -46,6 +46,12 @@ type Opened struct {
 	pieces   map[uint16][]byte
 }
 
+// People returns everybody the message names, as far as they are still there: the author first, then the readers, then the people mentioned.
+func (o *Opened) People() []escrow.Participant {
+	everybody := append([]escrow.Participant{o.Message.From}, o.Message.To...)
+	return slices.DeleteFunc(append(everybody, mentioned(o.Message)...), func(p escrow.Participant) bool { return p.ID == ErasedIdentity })
+}
+
 // From reports whether the record was made from these original bytes, as far as that can still be told: every byte is compared but those of people who were
 // erased.
 func (o *Opened) From(original []byte) bool {
@@ -267,33 +273,6 @@ func (o *Opener) BodySlots(rec archive.Record) ([][]keytree.Ref, error) {
 		return nil, err
 	}
 	return sealed.Facets()[0].Slots, nil
-}
-
-// DiesWith reports whether the body of a message record can no longer be opened, not even for a hold, once the shares of the subjects are gone, too.
-func (o *Opener) DiesWith(rec archive.Record, subjects []uint32) (bool, error) {
-	sealed, err := o.held(rec)
-	if err != nil {
-		return false, err
-	}
-	return !slices.ContainsFunc(sealed.Facets()[0].Slots, func(refs []keytree.Ref) bool {
-		return o.allAlive(refs) && !slices.ContainsFunc(refs, func(ref keytree.Ref) bool {
-			return ref.Kind == keytree.KindSubject && slices.Contains(subjects, ref.Leaf)
-		})
-	}), nil
-}
-
-// WrittenBy reports whether the author of a message record is one of the subjects.
-func (o *Opener) WrittenBy(rec archive.Record, subjects []uint32) (bool, error) {
-	sealed, err := o.sealed(rec)
-	if err != nil {
-		return false, err
-	}
-	for _, f := range sealed.Facets() {
-		if f.Kind == seal.FacetIdentity && f.Index == 0 {
-			return slices.Contains(subjects, subjectLeaf(f)), nil
-		}
-	}
-	return false, nil
 }
 
 // Alive reports whether the body of a message record can still be opened, be it for a hold only, without decrypting it. What is restricted is alive.

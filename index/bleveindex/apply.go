@@ -19,8 +19,8 @@ import (
 type Batch = index.Batch
 
 // Apply indexes a batch. When it returns nil, the batch is searchable, durable, and each document was found in the index. After an error nothing is
-// known about the batch except that Position did not advance; applying it again is harmless. A deleted document leaves every result at once, its
-// words leave the files with Purge. Errors: Invalid if Position goes back, Unavailable if the disk or the keys refuse, or ctx ends.
+// known about the batch except that Position did not advance; applying it again is harmless. A deleted or replaced document leaves every
+// result and what is remembered of words at once, its words leave the files with Purge. Errors: Invalid if Position goes back, Unavailable if the disk or the keys refuse, or ctx ends.
 func (x *Index) Apply(ctx context.Context, b Batch) error {
 	x.applying.Lock()
 	defer x.applying.Unlock()
@@ -30,6 +30,9 @@ func (x *Index) Apply(ctx context.Context, b Batch) error {
 	months, err := x.split(ctx, b)
 	if err != nil {
 		return err
+	}
+	if slices.ContainsFunc(months, func(s *share) bool { return s.change }) {
+		defer x.forgetWords()
 	}
 	for _, m := range months {
 		if err := x.applyMonth(ctx, m, b.Position); err != nil {
@@ -225,8 +228,8 @@ func (p *partition) hold() (release func(), err error) {
 }
 
 func (x *Index) buildChunk(p *partition, docs []index.Document) error {
-	a := x.words.Get().(*analyzer)
-	defer x.words.Put(a)
+	a, giveBack := x.analyzer()
+	defer giveBack()
 	b := bleve.NewBatch()
 	for _, d := range docs {
 		b.Update(a.buildDocument(d))

@@ -63,3 +63,19 @@ func (x *Index) SortValues() (values []string, err error) {
 	}
 	return values, nil
 }
+
+// Remembers reports whether an idle analyser remembers a word.
+func (x *Index) Remembers(text string) (found bool) {
+	for range 16 {
+		a, giveBack := x.analyzer()
+		defer giveBack()
+		for _, w := range a.list[:cap(a.list)] {
+			found = found || w.exact == text
+		}
+		for _, stems := range a.stems {
+			_, known := stems[text]
+			found = found || known
+		}
+	}
+	return found
+}

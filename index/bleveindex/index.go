@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	bleve "github.com/blevesearch/bleve_index_api"
@@ -38,7 +39,7 @@ type Index struct {
 	queue  *bleve.AnalysisQueue
 	lock   io.Closer
 	slots  *semaphore.Weighted
-	words  *sync.Pool // of *analyzer
+	words  atomic.Pointer[sync.Pool] // of *analyzer
 	source FileKeys
 
 	applying sync.Mutex // one Apply, Reset or Close
@@ -97,13 +98,26 @@ func newIndex(dir string, keys FileKeys, cfg Config) *Index {
 	if cfg.Searches == 0 {
 		cfg.Searches = defaultSearches
 	}
-	return &Index{
+	x := &Index{
 		dir: dir, cfg: cfg, source: keys,
 		queue:      bleve.NewAnalysisQueue(1), // documents arrive analysed; the engine only collects them here
 		slots:      semaphore.NewWeighted(int64(cfg.Searches)),
-		words:      &sync.Pool{New: func() any { return newAnalyzer() }},
 		partitions: map[string]*partition{},
 	}
+	x.forgetWords()
+	return x
+}
+
+// analyzer lends an analyser.
+func (x *Index) analyzer() (a *analyzer, giveBack func()) {
+	pool := x.words.Load()
+	a = pool.Get().(*analyzer)
+	return a, func() { pool.Put(a) }
+}
+
+// forgetWords drops all analysers that are idle, and those at work when they are given back: they remember words of what they have seen.
+func (x *Index) forgetWords() {
+	x.words.Store(&sync.Pool{New: func() any { return newAnalyzer() }})
 }
 
 // load reads the state and opens every partition it names. Other directories are left from a crash while a partition was made; they hold nothing.

@@ -58,6 +58,7 @@ func (x *Index) Purge(ctx context.Context) (dead []uint32, err error) {
 			return nil, err
 		}
 	}
+	x.forgetWords()
 	return x.deadLeaves(partitions)
 }
 

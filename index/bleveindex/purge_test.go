@@ -2,10 +2,13 @@ package bleveindex_test
 
 import (
 	"context"
+	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"escrow"
 	"escrow/index"
@@ -269,4 +272,36 @@ func (k *failingKeys) NextIndexLeaf() (uint32, error) {
 		return 0, escrow.Errorf("test.Keys", escrow.Unavailable, "no leaves now")
 	}
 	return k.fakeKeys.NextIndexLeaf()
+}
+
+// A purge is not over while the process still has a replaced file open.
+func TestPurgeWaitsForHandles(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("only Linux tells")
+	}
+	dir := t.TempDir()
+	x := open(t, dir, &fakeKeys{})
+	apply(t, x, hers(), index.Document{Body: "other"})
+	var handles []*os.File
+	for _, path := range segmentFiles(t, dir) {
+		f, err := os.Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		handles = append(handles, f)
+	}
+	change(t, x, bleveindex.Batch{Delete: []escrow.Seq{0}, Position: 2})
+	ctx, cancel := context.WithTimeout(context.Background(), 500*time.Millisecond)
+	defer cancel()
+	if _, err := x.Purge(ctx); err == nil || escrow.KindOf(err) != escrow.Unavailable {
+		t.Errorf("with a handle: %v", err)
+	}
+	for _, f := range handles {
+		if err := f.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := x.Purge(context.Background()); err != nil {
+		t.Errorf("without: %v", err)
+	}
 }

@@ -116,8 +116,8 @@ func (x *Index) inPartition(ctx context.Context, p *partition, fn func(*scorch.I
 			err = escrow.Errorf(searchOp, escrow.Unavailable, "closing a snapshot: %w", e)
 		}
 	}()
-	a := x.words.Get().(*analyzer)
-	defer x.words.Put(a)
+	a, giveBack := x.analyzer()
+	defer giveBack()
 	err = fn(s, &compiler{ctx: ctx, reader: s, words: a})
 	if damage := p.damaged(); damage != nil {
 		return damage

@@ -20,8 +20,8 @@ const ellipsis = "…"
 // The same analysis decides as in the index: inflected words are marked in the language lang, "" if it is to be detected; phrases as a whole. Line
 // breaks become spaces. Without a hit it is the beginning of the text. It reads nothing from the index; a nil query marks nothing.
 func (x *Index) Snippet(q *index.Query, text, lang string, max int) (string, []index.Span) {
-	a := x.words.Get().(*analyzer)
-	defer x.words.Put(a)
+	a, giveBack := x.analyzer()
+	defer giveBack()
 	if lang == "" {
 		lang = detect(text)
 	}

@@ -1,11 +1,14 @@
 package bleveindex_test
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"unicode/utf8"
 
+	"escrow"
 	"escrow/index"
+	"escrow/index/bleveindex"
 )
 
 // marked returns a snippet with its marks in brackets.
@@ -83,4 +86,24 @@ func FuzzSnippet(f *testing.F) {
 			last = s.End
 		}
 	})
+}
+
+// What analysers remember of words goes with the documents it came from.
+func TestWordsAreForgotten(t *testing.T) {
+	x := open(t, t.TempDir(), &fakeKeys{})
+	apply(t, x, hers(), index.Document{Body: "other"})
+	if !x.Remembers(onlyHers) {
+		t.Skip("the pool was emptied meanwhile")
+	}
+	change(t, x, bleveindex.Batch{Delete: []escrow.Seq{0}, Position: 2})
+	if x.Remembers(onlyHers) {
+		t.Error("a word of a deleted document is remembered")
+	}
+	x.Snippet(parse(t, "contracts"), onlyHers+" and contracts", "", 100)
+	if _, err := x.Purge(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if x.Remembers(onlyHers) {
+		t.Error("a word is remembered after a purge")
+	}
 }
