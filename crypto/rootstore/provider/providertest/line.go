@@ -3,6 +3,7 @@
 package providertest
 
 import (
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"sync"
@@ -28,6 +29,7 @@ const (
 	Throttled              // 429, the fake never saw it
 	Lost                   // the fake carried it out, and the connection breaks before its answer
 	Cut                    // the connection breaks, the fake never saw it
+	Hangs                  // there is no answer, until the caller gives up
 )
 
 // Listen starts a fake on the loopback interface and returns the line to it and its address.
@@ -76,6 +78,10 @@ func (l *Line) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		hangUp(w)
 	case Cut:
 		hangUp(w)
+	case Hangs:
+		if _, err := io.Copy(io.Discard, r.Body); err == nil { // the server sees that the caller hangs up only after that
+			<-r.Context().Done()
+		}
 	}
 }
 

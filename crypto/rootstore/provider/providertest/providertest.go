@@ -2,7 +2,9 @@ package providertest
 
 import (
 	"bytes"
+	"context"
 	"testing"
+	"time"
 
 	"escrow"
 	"escrow/crypto/rootstore"
@@ -27,6 +29,7 @@ func Run(t *testing.T, open func(*testing.T) Account) {
 	}{
 		{"the provider is down", testDown},
 		{"the provider is busy for a moment", testBusy},
+		{"the provider does not answer", testHangs},
 		{"interrupted while a root is made", testCreateInterrupted},
 		{"interrupted while a root is destroyed", testDestroyInterrupted},
 		{"two archives in one account", testTwoArchives},
@@ -123,6 +126,40 @@ func testBusy(t *testing.T, open func(*testing.T) Account) {
 	if n := a.Line.Requests(); n < 2 || n > 6 {
 		t.Errorf("%d attempts at a provider that is down", n)
 	}
+}
+
+// testHangs: every call ends with its context, also where a library takes none.
+func testHangs(t *testing.T, open func(*testing.T) Account) {
+	a := open(t)
+	s := a.Open(t, "escrow-hangs")
+	create(t, s, 1, 5)
+	wrapped := wrap(t, s, 1)
+	create(t, s, 2, 5)
+	for name, call := range map[string]func(context.Context) error{
+		"Create":   func(ctx context.Context) error { return s.Create(ctx, 3, 6) },
+		"Wrap":     func(ctx context.Context) error { _, err := s.Wrap(ctx, 1, key, nil); return err },
+		"Unwrap":   func(ctx context.Context) error { _, err := s.Unwrap(ctx, 1, wrapped, []byte("a")); return err },
+		"Destroy":  func(ctx context.Context) error { return s.Destroy(ctx, 2) },
+		"Evidence": func(ctx context.Context) error { _, err := s.Evidence(ctx); return err },
+	} {
+		for hangsAt := range 2 { // at the first request, and at the second, where there is one
+			a.Line.Disturb(func(request int) Break {
+				if request < hangsAt {
+					return Whole
+				}
+				return Hangs
+			})
+			ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+			err := call(ctx)
+			hung := a.Line.Requests() > hangsAt
+			cancel()
+			if hung && (err == nil || escrow.KindOf(err) != escrow.Unavailable) {
+				t.Error(name, err, "want kind unavailable")
+			}
+		}
+	}
+	a.Line.Disturb(nil)
+	opens(t, s, 1, wrapped)
 }
 
 // interrupted runs do in fresh accounts with everything after the n-th request failing, in each way, for each n until do succeeds, and then calls check
