@@ -78,12 +78,12 @@ func (t *Tenant) describe(answer *SubjectAnswer, seq escrow.Seq, leaf uint32) er
 		answer.Last = &received
 	}
 	answer.First = &received
-	for i, p := range append([]escrow.Participant{o.Message.From}, o.Message.To...) {
+	if t.is(o.Message.From, leaf, o) {
+		answer.Authored++
+	}
+	for _, p := range o.People() {
 		if !t.is(p, leaf, o) {
 			continue
-		}
-		if i == 0 {
-			answer.Authored++
 		}
 		if id := p.ID.Normalise(); !slices.Contains(answer.Identities, id) {
 			answer.Identities = append(answer.Identities, id)
@@ -96,9 +96,6 @@ func (t *Tenant) describe(answer *SubjectAnswer, seq escrow.Seq, leaf uint32) er
 }
 
 func (t *Tenant) is(p escrow.Participant, leaf uint32, o ingest.Opened) bool {
-	if p.ID == ingest.ErasedIdentity {
-		return false
-	}
 	l, ok := t.Directory.Lookup(p.ID.Scoped(o.Envelope.Channel))
 	return ok && l == leaf
 }
