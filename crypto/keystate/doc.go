@@ -22,5 +22,13 @@
 // changed together with the keys of the index files (RenewIndexTree), because what it knows of them is out of date. A crash between steps 1 and 3
 // looks the same, and costs a new index.
 //
+// # Memory
+//
+// All keys are in memory while a state is open. What a change takes away is overwritten when the change is made, not before: the nodes of the trees,
+// the path last derived in each, the encoded state, the sealing bytes. Out of reach are the copies that the runtime makes when it moves a stack, the key
+// schedules inside the cipher and hash, what a root store's client keeps, and shares handed out. They last until their memory is used again, or until the
+// process ends. Go's runtime/secret would reach most of them, and is an experiment that its compatibility promise leaves out. So core dumps and swap are
+// to be off, and who wants to be sure restarts the process after an erasure.
+//
 // The caller sees to it that only one process has the directory open. docs/format/keystate.md gives the bytes.
 package keystate

@@ -211,12 +211,14 @@ func TestCreateFailsAtAnyOperation(t *testing.T) {
 	for name, plan := range faults() {
 		for plan.At = 1; ; plan.At++ {
 			mem := vfs.NewMem()
-			r := newRig(t, mem, 1)
+			if err := mem.MkdirAll(rootsDir, 0o700); err != nil {
+				t.Fatal(err)
+			}
 			if err := mem.SyncDir("."); err != nil {
 				t.Fatal(err)
 			}
 			fsys := vfs.NewFaulty(mem)
-			r = newRig(t, fsys, 1)
+			r := newRig(t, fsys, 1)
 			at := plan
 			at.At += fsys.Ops()
 			fsys.Fail(at)

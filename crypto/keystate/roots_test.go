@@ -266,10 +266,10 @@ func (k *xorKEK) Decrypt(sealed, aad []byte) ([]byte, error) {
 
 func TestTenantKey(t *testing.T) {
 	r := newRig(t, vfs.NewMem(), 2)
-	s := r.create(t)
+	r.create(t)
 	down := &xorKEK{key: 3, fail: errors.New("network is unreachable")}
 	r.kek = &xorKEK{key: 3}
-	s = r.reopen(t) // a key added later takes part from the next change on
+	s := r.reopen(t) // a key added later takes part from the next change on
 	update(t, s, puncture(1))
 	tests := map[string]struct {
 		kek  keystate.KEK
