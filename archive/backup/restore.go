@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"escrow"
 	"escrow/archive"
@@ -128,29 +129,37 @@ func (b *Backup) Restore(ctx context.Context, to string, config []byte, progress
 	return nil
 }
 
-// prepare marks a directory as being restored, and removes what an earlier attempt left there and this backup does not have.
-func (b *Backup) prepare(to string, config []byte) error {
+// Fits checks that the backup can be restored into a directory: that it is empty or absent, or holds what an earlier Restore left. It changes nothing.
+// Error kinds: Invalid, it is in the backup or around it; Conflict, there is something else in it; Unavailable.
+func (b *Backup) Fits(to string) error {
 	if nested(b.dir, to) {
 		return escrow.Errorf("backup.Restore", escrow.Invalid, "an archive cannot be restored into its backup; choose another directory")
+	}
+	begun, err := Restoring(b.fsys, to)
+	if err != nil || begun {
+		return err
+	}
+	entries, err := b.fsys.ReadDir(to)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return escrow.Errorf("backup.Restore", escrow.Unavailable, "%w", err)
+	}
+	for _, e := range entries {
+		if !slices.Contains([]string{lockFile, restoring + ".tmp", "lost+found"}, e.Name()) {
+			return escrow.Errorf("backup.Restore", escrow.Conflict, "%s is not empty; restore into a new directory", to)
+		}
+	}
+	return nil
+}
+
+// prepare marks a directory as being restored, and removes what an earlier attempt left there and this backup does not have.
+func (b *Backup) prepare(to string, config []byte) error {
+	if err := b.Fits(to); err != nil {
+		return err
 	}
 	if err := createBase(b.fsys, to); err != nil {
 		return escrow.Errorf("backup.Restore", escrow.Unavailable, "create the directory: %w", err)
 	}
-	begun, err := Restoring(b.fsys, to)
-	if err != nil {
-		return err
-	}
-	entries, err := b.fsys.ReadDir(to)
-	if err != nil {
-		return escrow.Errorf("backup.Restore", escrow.Unavailable, "%w", err)
-	}
-	for _, e := range entries {
-		if known := e.Name() == lockFile || e.Name() == restoring+".tmp" || e.Name() == "lost+found"; !begun && !known {
-			return escrow.Errorf("backup.Restore", escrow.Conflict, "%s is not empty; restore into a new directory", to)
-		}
-	}
-	marker := filepath.Join(to, restoring)
-	if err := vfs.WriteFileAtomic(b.fsys, marker, config, 0o600); err != nil || !begun {
+	if err := vfs.WriteFileAtomic(b.fsys, filepath.Join(to, restoring), config, 0o600); err != nil {
 		return err
 	}
 	return b.clear(to)

@@ -60,7 +60,7 @@ func (a *app) restoreCommand() *cobra.Command {
 		if o.from == "" || o.keys == "" {
 			return usage("--from and --keys are needed (see %s --help)", c.CommandPath())
 		}
-		if err := absolute(&o.roots); err != nil {
+		if err := absolute(&o.from, &o.keys, &o.roots); err != nil {
 			return err
 		}
 		if o.kept, err = a.keptCheckpoints(files); err != nil {
@@ -168,6 +168,13 @@ func (r *restoring) place(ctx context.Context) error {
 	a := r.app
 	content, err := r.configure()
 	if err != nil {
+		return err
+	}
+	into := a.dir
+	if err := absolute(&into); err != nil {
+		return err
+	}
+	if err := r.backup.Fits(into); err != nil {
 		return err
 	}
 	if err := a.fs.MkdirAll(a.dir, 0o700); err != nil {
