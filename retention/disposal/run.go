@@ -9,27 +9,31 @@ import (
 	"escrow/crypto/keytree"
 )
 
-// Run advances when the clock has made something due, and completes erasures that failed half-way, until ctx ends.
+// Run advances at once, when the clock has made something due, and completes erasures that failed half-way, until ctx ends.
 func (p *Pipeline) Run(ctx context.Context) error {
 	tick := time.NewTicker(retryEvery)
 	defer tick.Stop()
-	for looked := time.Duration(0); ; looked += retryEvery {
+	for looked := lookEvery; ; looked += retryEvery {
+		if looked >= lookEvery || p.incomplete() {
+			looked = 0
+			p.advanceByItself(ctx)
+		}
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
 		}
-		if !p.incomplete() && looked < lookEvery {
-			continue
-		}
-		looked = 0
-		r, err := p.Advance(ctx, Options{})
-		if err != nil && ctx.Err() == nil {
-			p.cfg.Logger.Error("an erasure is not complete yet", "err", err)
-		}
-		if r.ClockAhead > 0 {
-			p.cfg.Logger.Warn("the clock is far ahead of the last expiry, so nothing expires until somebody confirms it", "hours", int(r.ClockAhead.Hours()))
-		}
+	}
+}
+
+// advanceByItself advances, and logs what stands in the way.
+func (p *Pipeline) advanceByItself(ctx context.Context) {
+	r, err := p.Advance(ctx, Options{})
+	if err != nil && ctx.Err() == nil {
+		p.cfg.Logger.Error("an erasure is not complete yet", "err", err)
+	}
+	if r.ClockAhead > 0 {
+		p.cfg.Logger.Warn("the clock is far ahead of the last expiry, so nothing expires until somebody confirms it", "hours", int(r.ClockAhead.Hours()))
 	}
 }
 
