@@ -112,6 +112,9 @@ func checkPassage(text string, at escrow.Mention) error {
 
 // mentioned returns the people mentioned in a message, each once, by first appearance. Where one is mentioned under several names the first is kept.
 func mentioned(m escrow.Message) []escrow.Participant {
+	if len(m.Mentions) == 0 {
+		return nil
+	}
 	var people []escrow.Participant
 	known := participantSet{}
 	for _, at := range m.Mentions {

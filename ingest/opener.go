@@ -93,18 +93,20 @@ func (o *Opener) Open(rec archive.Record) (Opened, error) {
 	if err != nil {
 		return out, at(rec.Seq, err)
 	}
-	head, template, err := parseBody(plain, sealed.Facets())
+	facets := sealed.Facets()
+	head, template, err := parseBody(plain, facets)
 	if err != nil {
 		return out, at(rec.Seq, err)
 	}
 	if out.cuts, err = ParseCuts(head.Cuts); err != nil {
 		return out, at(rec.Seq, err)
 	}
-	people, err := out.people(sealed, keys, head)
+	open := func(i int) ([]byte, error) { return sealed.Open(keys, i) }
+	people, err := out.people(open, facets, head)
 	if err != nil {
 		return out, at(rec.Seq, err)
 	}
-	out.Due, out.template = dueOf(sealed), template
+	out.Due, out.template = dueOf(facets[0]), template
 	out.Envelope = head.Envelope
 	out.Envelope.Original, _ = Restore(template, out.cuts, out.pieces, Placeholder)
 	out.Message = understand(out.Envelope)
@@ -133,8 +135,8 @@ func parseBody(plain []byte, facets []seal.FacetInfo) (head bodyHead, template [
 }
 
 // dueOf returns the retention day of a message, which is in every slot it was sealed with.
-func dueOf(sealed *seal.Sealed) keytree.Ref {
-	for _, refs := range sealed.Facets()[0].Slots {
+func dueOf(body seal.FacetInfo) keytree.Ref {
+	for _, refs := range body.Slots {
 		for _, ref := range refs {
 			if ref.Kind == keytree.KindRetention {
 				return ref
@@ -164,11 +166,10 @@ func (o *Opener) sealed(rec archive.Record) (*seal.Sealed, error) {
 }
 
 // people opens the facets of people. A dead one leaves a placeholder and no piece.
-func (out *Opened) people(sealed *seal.Sealed, keys seal.Keys, head bodyHead) (takePart []escrow.Participant, err error) {
-	out.pieces = make(map[uint16][]byte, head.Participants+head.Mentioned)
-	facets := sealed.Facets()
+func (out *Opened) people(open func(facet int) ([]byte, error), facets []seal.FacetInfo, head bodyHead) (takePart []escrow.Participant, err error) {
+	out.pieces = make(map[uint16][]byte, len(facets))
 	for i := range head.Participants + head.Mentioned {
-		plain, err := sealed.Open(keys, 1+i)
+		plain, err := open(1 + i)
 		if kind := escrow.KindOf(err); err != nil && kind != escrow.Erased && kind != escrow.Denied {
 			return nil, err
 		}

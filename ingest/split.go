@@ -237,7 +237,7 @@ func splitJSON(contentType string, raw []byte, m escrow.Message) []Cut {
 		return nil
 	}
 	everybody := people(m)
-	s := jsonSplitter{r: r, own: owners(everybody), bare: map[string]uint16{}, names: map[string]uint16{}, mentions: m.Mentions}
+	s := jsonSplitter{r: r, path: make([]string, 0, maxJSONDepth), own: owners(everybody), bare: map[string]uint16{}, names: map[string]uint16{}, mentions: m.Mentions}
 	if contentType == TypeCloudEvent {
 		s.message = []string{"data"}
 	}
