@@ -216,6 +216,24 @@ func TestCreateKeyIsCalledOnce(t *testing.T) {
 	}
 }
 
+// An alias that is there already was made by the attempt whose answer was lost.
+func TestAliasWhoseAnswerWasLost(t *testing.T) {
+	w := newWorld(t)
+	s := w.open(t, "escrow")
+	w.line.Disturb(func(request int) providertest.Break {
+		if request == 4 { // after ListAliases twice, CreateKey, DescribeKey
+			return providertest.Lost
+		}
+		return providertest.Whole
+	})
+	if err := s.Create(t.Context(), 1, 1); err != nil {
+		t.Fatal(err)
+	}
+	if e, r := look(t, s, 1); e.Newest != 1 || e.Size != 1 || r.State != rootstore.Live || w.fake.count() != 1 {
+		t.Errorf("evidence: %+v, %d keys", e, w.fake.count())
+	}
+}
+
 func TestDenied(t *testing.T) {
 	for _, test := range []struct {
 		operation string

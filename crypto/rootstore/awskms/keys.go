@@ -32,8 +32,10 @@ type keys struct {
 
 // root is a key with its alias.
 type root struct {
-	id   string
-	size escrow.TreeSize
+	id      string
+	size    escrow.TreeSize
+	waiting bool // it was seen to wait for its end
+	gone    bool // and then to be gone, so it need not be asked for again
 }
 
 const method = "cryptographic erase: ScheduleKeyDeletion makes the key unusable at once, AWS KMS deletes it and all its material when the waiting period is over"
@@ -117,7 +119,7 @@ func (k *keys) remember(ctx context.Context, epoch uint64, id string, size escro
 	if err != nil {
 		return fmt.Errorf("key %s has no alias yet: %w", id, err)
 	}
-	k.learn(epoch, root{id, size})
+	k.learn(epoch, root{id: id, size: size})
 	return nil
 }
 
@@ -128,7 +130,7 @@ func (k *keys) adopt(ctx context.Context, epoch uint64, alias string) error {
 		return err
 	}
 	_, size, _ := k.parse(alias)
-	k.learn(epoch, root{aws.ToString(meta.KeyId), size})
+	k.learn(epoch, root{id: aws.ToString(meta.KeyId), size: size})
 	return nil
 }
 
@@ -178,7 +180,7 @@ func (k *keys) take(alias types.AliasListEntry) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if r, there := k.known[epoch]; !there || size > r.size {
-		k.known[epoch] = root{aws.ToString(alias.TargetKeyId), size}
+		k.known[epoch] = root{id: aws.ToString(alias.TargetKeyId), size: size}
 		delete(k.unnamed, epoch)
 	}
 }
@@ -285,13 +287,21 @@ func (k *keys) Look(ctx context.Context) (rootstore.Evidence, error) {
 
 // look describes one root. Whatever is not waiting for its end is alive: what is disabled, as after CancelKeyDeletion, can be enabled again.
 func (k *keys) look(ctx context.Context, epoch uint64, r root) (rootstore.Root, error) {
+	gone := rootstore.Root{Epoch: epoch, State: rootstore.Destroyed, Detail: "DescribeKey: NotFoundException for key " + r.id}
+	if r.gone {
+		return gone, nil
+	}
 	meta, err := k.describe(ctx, r.id)
 	switch {
 	case errors.Is(err, provider.ErrGone):
-		return rootstore.Root{Epoch: epoch, State: rootstore.Destroyed, Detail: "DescribeKey: NotFoundException for key " + r.id}, nil
+		r.gone = r.waiting
+		k.learn(epoch, r)
+		return gone, nil
 	case err != nil:
 		return rootstore.Root{}, err
 	}
+	r.waiting = meta.KeyState == types.KeyStatePendingDeletion
+	k.learn(epoch, r)
 	detail := fmt.Sprintf("%s, key %s", meta.KeyState, aws.ToString(meta.Arn))
 	if meta.Origin != types.OriginTypeAwsKms || aws.ToBool(meta.MultiRegion) {
 		detail += fmt.Sprintf("; WARNING: origin %s, multi-Region %t: material may exist elsewhere", meta.Origin, aws.ToBool(meta.MultiRegion))

@@ -198,6 +198,20 @@ func TestRestoredVersion(t *testing.T) {
 	}
 }
 
+// A destroyed root is refused at once, also while Google would still use it.
+func TestStateIsReadBeforeUse(t *testing.T) {
+	w := newWorld(t)
+	s, wrapped := two(t, w)
+	w.fake.slow = true
+	if err := s.Destroy(t.Context(), 1); err != nil {
+		t.Fatal(err)
+	}
+	_, err := s.Unwrap(t.Context(), 1, wrapped, []byte("a"))
+	wantKind(t, "unwrapping", err, escrow.Erased)
+	_, err = s.Wrap(t.Context(), 1, []byte("rho"), nil)
+	wantKind(t, "wrapping", err, escrow.Erased)
+}
+
 // Destroying takes every version, also one somebody made by rotating; and the rotation is visible before.
 func TestRotatedRoot(t *testing.T) {
 	w := newWorld(t)
