@@ -31,7 +31,11 @@ func (o *Opener) Audit(rec archive.Record, ordered func(keytree.Ref) bool) (Cond
 	}
 	plains := make([][]byte, len(sealed.Facets()))
 	for i, f := range sealed.Facets() {
-		if plains[i], err = o.auditFacet(sealed, i, f, ordered); err != nil {
+		plains[i], err = o.auditFacet(sealed, i, f, ordered)
+		if err == nil && plains[i] == nil {
+			plains[i], err = o.auditHeld(rec, i)
+		}
+		if err != nil {
 			return c, at(rec.Seq, err)
 		}
 		switch {
@@ -66,6 +70,25 @@ func (o *Opener) auditFacet(sealed *seal.Sealed, i int, f seal.FacetInfo, ordere
 		return nil, escrow.Errorf("ingest.Audit", escrow.Corrupt, "facet %d cannot be opened and no erasure explains it; restore the key state", i)
 	}
 	return nil, err
+}
+
+// auditHeld opens a facet that is dead by the slots it was sealed with, if a hold keeps it; nil if none does.
+func (o *Opener) auditHeld(rec archive.Record, i int) ([]byte, error) {
+	if o.Guard == nil {
+		return nil, nil
+	}
+	if slots, err := o.Guard.Slots(rec.Seq); err != nil || len(slots) == 0 {
+		return nil, err
+	}
+	held, err := o.held(rec)
+	if err != nil {
+		return nil, err
+	}
+	plain, err := held.Open(o.Keys, i)
+	if escrow.KindOf(err) == escrow.Erased {
+		return nil, nil
+	}
+	return plain, err
 }
 
 func anyOrdered(refs []keytree.Ref, ordered func(keytree.Ref) bool) bool {
