@@ -8,8 +8,12 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
+	"escrow"
+	"escrow/events/natslog"
 	"escrow/server"
 )
 
@@ -276,4 +280,68 @@ func TestKeysWithoutATree(t *testing.T) {
 	if data, errs, code = s.restore(2, 2, 2); code != exitOK || s.found(data) != "ana bo cy dee" {
 		t.Errorf("with its own keys: exit code %d: %s", code, errs)
 	}
+}
+
+// TestBackupWhileWritingAndErasing makes backups while messages arrive and people are erased. Each can be restored, verifies, and brings nobody back whose
+// erasure was done when it was begun.
+func TestBackupWhileWritingAndErasing(t *testing.T) {
+	s := newShelf(t)
+	ctx := t.Context()
+	n, err := testApp(s.path("data")).openNode(ctx, nodeOptions{log: true, private: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	publisher, err := n.intake.conn.Publisher(defaultTenant, "chat")
+	if err != nil {
+		t.Fatal(err)
+	}
+	writing, stop := context.WithCancel(ctx)
+	var parts sync.WaitGroup
+	parts.Go(func() {
+		for i := 0; writing.Err() == nil; i++ {
+			if _, err := publisher.Publish(ctx, natslog.PublishMsg{Data: message(fmt.Sprint("noise ", i), "noise")}); err != nil {
+				t.Error(err)
+				return
+			}
+		}
+	})
+	var erased atomic.Int32
+	parts.Go(func() {
+		office := &office{n.app, n.api}
+		for _, p := range people[:3] {
+			if _, _, err := office.erase(ctx, person(escrow.Identity("email:"+p.name+"@example.org"))); err != nil {
+				t.Error(err)
+				return
+			}
+			erased.Add(1)
+		}
+		stop()
+	})
+	var gone []int // when each backup was begun
+	for writing.Err() == nil && len(gone) < 20 {
+		gone = append(gone, int(erased.Load()))
+		i := len(gone)
+		if _, err := n.api.Backup(ctx, server.BackupRequest{To: s.path(fmt.Sprint("archive", i)), KeysTo: s.path(fmt.Sprint("keys", i))}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	parts.Wait()
+	if err := n.close(); err != nil {
+		t.Fatal(err)
+	}
+	copyTree(t, s.path("roots"), s.path("roots0"))
+	for i, done := range gone {
+		data, errs, code := s.restore(i+1, i+1, 0, "--accept-loss")
+		if code != exitOK {
+			t.Errorf("backup %d: exit code %d: %s", i+1, code, errs)
+			continue
+		}
+		names := s.found(data)
+		for _, p := range people[:done] {
+			if strings.Contains(names, p.name) {
+				t.Errorf("backup %d was begun after %s was erased, and shows %q", i+1, p.name, names)
+			}
+		}
+	}
+	t.Logf("%d backups, begun after %v erasures", len(gone), gone)
 }

@@ -60,10 +60,15 @@ type exitError struct {
 
 func (e *exitError) Error() string { return e.text }
 
-// run executes one command line and returns the exit code.
+// run executes one command line in the real world and returns the exit code.
 func run(ctx context.Context, args []string, std stdio) int {
 	a := &app{stdio: std, now: time.Now, rand: rand.Reader, fs: vfs.OS()}
-	root := a.command()
+	return a.run(ctx, args)
+}
+
+// run executes one command line and returns the exit code.
+func (a *app) run(ctx context.Context, args []string) int {
+	std, root := a.stdio, a.command()
 	root.SetArgs(args)
 	root.SetIn(std.in)
 	root.SetOut(std.out)

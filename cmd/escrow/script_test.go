@@ -17,7 +17,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"escrow": main})
+	testscript.Main(m, map[string]func(){"escrow": main, mortalName: mortalMain})
 }
 
 // TestScripts runs every verb as an operator does; see testdata/script. Besides the commands of testscript there are:
