@@ -187,7 +187,7 @@ func goOn(t *testing.T, name string, s *keystate.State, mem *vfs.Mem, fsys *vfs.
 	t.Helper()
 	rng := mrand.New(mrand.NewPCG(5, 5))
 	fsys.After(func(op vfs.Op) {
-		if !op.Changes() {
+		if !op.Changes() || rng.IntN(4) > 0 {
 			return
 		}
 		if _, err := newRig(t, mem.CrashClone(rng), 1).open(); err != nil {
