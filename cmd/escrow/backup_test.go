@@ -331,6 +331,9 @@ func TestBackupWhileWritingAndErasing(t *testing.T) {
 	}
 	copyTree(t, s.path("roots"), s.path("roots0"))
 	for i, done := range gone {
+		if i > 0 && i < len(gone)-1 && gone[i-1] == done && gone[i+1] == done {
+			continue // between two like it
+		}
 		data, errs, code := s.restore(i+1, i+1, 0, "--accept-loss")
 		if code != exitOK {
 			t.Errorf("backup %d: exit code %d: %s", i+1, code, errs)
