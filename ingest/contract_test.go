@@ -189,6 +189,7 @@ func TestParseContractLarge(t *testing.T) {
 func FuzzParseContract(f *testing.F) {
 	f.Add([]byte(minimal(`"to": [{"id": "email:b@example.org", "name": "B"}], "body": {"text": "x", "html": "<p>y"}, "metadata": {"a": "b@example.org"}`)))
 	f.Add([]byte(minimal(`"attachments": [{"data": "aGk=", "name": "\ud83d\ude00"}], "tags": ["a"], "sent_at": "2026-01-01T00:00:00Z"`)))
+	f.Add([]byte(mentioning("1", "user:a", []string{"user:b"}, "\t\"é", about{"user:b", "B", "B\n"}, about{"user:c", "", "\u2028"}, " and ", about{"user:b", "B", "😀"})))
 	f.Add([]byte(`{"id": "1", "from": {"id": "tel:+123456"}, "x": [1e5, -0.1, true, null]}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		m, err := ingest.ParseContract(data)

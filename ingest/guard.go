@@ -14,12 +14,14 @@ type guardedKeys struct {
 	seq   escrow.Seq
 }
 
-// Share implements seal.Keys.
+// Share implements seal.Keys. What is gone is gone, restricted or not.
 func (k guardedKeys) Share(ref keytree.Ref) (keytree.Share, error) {
-	if k.guard.Restricted(k.seq, ref) {
-		return keytree.Share{}, escrow.Errorf("ingest.Open", escrow.Denied, "restricted: an erasure of it was approved and is being carried out")
+	share, err := k.Keys.Share(ref)
+	if err == nil && k.guard.Restricted(k.seq, ref) {
+		clear(share[:])
+		err = escrow.Errorf("ingest.Open", escrow.Denied, "restricted: an erasure of it was approved and is being carried out")
 	}
-	return k.Keys.Share(ref)
+	return share, err
 }
 
 // guarded returns the keys with which a reader opens a record.

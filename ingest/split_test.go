@@ -207,6 +207,7 @@ func FuzzSplit(f *testing.F) {
 	f.Add(true, []byte("From:0000000!AnA@eXAmple. 0 AnA@eXAmple."))
 	f.Add(true, []byte("A@B \nFrom:A@B"))
 	f.Add(false, []byte(`{"id": "1", "from": {"id": "user:a", "name": "A"}, "to": [{"id": "user:b"}], "metadata": {"a": "user:b"}}`))
+	f.Add(false, []byte(`{"specversion": "1.0", "id": "1", "source": "s", "type": "t", "data": `+mentioning("1", "user:a", nil, "x\n", about{"user:b", "B", "B"}, about{"user:a", "", "é"})+`}`))
 	f.Add(false, []byte(`{"specversion": "1.0", "id": "1", "source": "s", "type": "t", "data": {"id": "1", "from": {"id": "tel:+123456"}}}`))
 	f.Fuzz(func(t *testing.T, isMail bool, raw []byte) {
 		contentType := ingest.TypeMail

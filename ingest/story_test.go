@@ -278,6 +278,22 @@ func TestHoldOnRestricted(t *testing.T) {
 	s.same()
 }
 
+// At the end of a tenant nothing can be opened or found, and whoever follows the ledger comes to its end.
+func TestTenantEnds(t *testing.T) {
+	s := newShelf(t, newVault(t, nil, nil))
+	o := newOffice(s.vault)
+	one := s.chat("chat", talk("1", "apple", "email:ana@example.org"))
+	s.follow()
+	o.restrict(events.ErasureRequested{Scope: events.ScopeTenant})
+	o.advance()
+	wantKind(t, second(s.open(one)), escrow.Erased)
+	s.follow()
+	s.found("apple")
+	if n := must(s.index.Count(context.Background()))(t); n != 0 || s.index.Position() != s.ledger.Size() {
+		t.Errorf("%d documents, the index is at %d of %d", n, s.index.Position(), s.ledger.Size())
+	}
+}
+
 // Retention days end for whole classes at once, but not what is held.
 func TestExpiredDaysLeaveIndex(t *testing.T) {
 	s := newShelf(t, newVault(t, nil, map[escrow.Channel]ingest.ChannelRule{"letters": {Class: "letters"}}))
