@@ -22,6 +22,9 @@ func (a *Archive) Subject(ctx context.Context, req SubjectRequest) (SubjectAnswe
 		return SubjectAnswer{}, err
 	}
 	leaf, err := t.subject(req.Identity, req.Channel)
+	if err == nil && slices.Contains(t.Disposal.RestrictedSubjects(), leaf) {
+		err = escrow.Errorf("server.Subject", escrow.Denied, "the erasure of this person is approved; nothing about the person is shown any more")
+	}
 	if err != nil {
 		return SubjectAnswer{}, err
 	}
