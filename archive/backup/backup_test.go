@@ -289,7 +289,7 @@ func TestBackupWhileWriting(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	var writing sync.WaitGroup
 	writing.Go(func() {
-		for i := 0; ctx.Err() == nil && w.ledger.Size() < 3000; i++ {
+		for i := 0; ctx.Err() == nil && w.ledger.Size() < 1500; i++ {
 			w.grow(1 + i%5)
 			if i%3 == 0 {
 				mu.Lock()
@@ -298,7 +298,7 @@ func TestBackupWhileWriting(t *testing.T) {
 			}
 		}
 	})
-	for range 30 {
+	for range 12 {
 		if _, err := backup.Write(t.Context(), w.fs, src, options()); err != nil {
 			t.Fatal(err)
 		}
