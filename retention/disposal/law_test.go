@@ -108,11 +108,11 @@ func (s *story) tell(event string) {
 }
 
 // TestEveryOrderOfErasureExpiryAndHold plays two people, three messages, every policy, every order of their erasure, of one message's and of the end of the
-// day, without a hold, and with one on each message or on all, released never or at any point; after each step what can be read is what the model says.
+// day, without a hold, with one on the first message and with one on each, released never or at any point; after each step what can be read is what the model
+// says.
 func TestEveryOrderOfErasureExpiryAndHold(t *testing.T) {
-	runs := 0
 	for _, policy := range []string{"principal", "all-of", "any-of"} {
-		for _, held := range [][]int{{}, {0}, {1}, {2}, {0, 1, 2}} {
+		for _, held := range [][]int{{}, {0}, {0, 1, 2}} {
 			t.Run(fmt.Sprint(policy, held), func(t *testing.T) {
 				t.Parallel()
 				events := []string{"ana", "bob", "message", "day"}
@@ -127,11 +127,7 @@ func TestEveryOrderOfErasureExpiryAndHold(t *testing.T) {
 					s.close()
 				}
 			})
-			runs++
 		}
-	}
-	if runs != 15 {
-		t.Errorf("%d variants", runs)
 	}
 }
 
