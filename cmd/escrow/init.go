@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/hex"
 	"encoding/json"
@@ -18,6 +19,7 @@ import (
 	"escrow/crypto/sign"
 	"escrow/events"
 	"escrow/events/chronicle"
+	"escrow/internal/vfs"
 	"escrow/retention"
 	"escrow/server"
 
@@ -28,7 +30,7 @@ const initHelp = `Creates an archive in the data directory: configuration, keys,
 which may publish to every channel. In an archive that exists, --tenant adds a tenant.
 
 The roots of the keys lie in a file of their own; best give them a disk of their own with --roots, which no backup takes along. Other root stores (Vault,
-AWS, Google Cloud, TPM) are set in escrow.json before the first tenant is made with --tenant: docs/roots.md.`
+AWS, Google Cloud, TPM), and a key the tenant holds itself, are given with --settings: docs/roots.md.`
 
 // settings are what an archive is founded with; later they are changed in its configuration.
 type settings struct {
@@ -38,7 +40,34 @@ type settings struct {
 	acceptWeak bool
 	coolingOff int
 	keepRoots  int
+	file       string // prepared settings
 	given      func(flag string) bool
+}
+
+// prepared is what may be written down before an archive or a tenant is made: {"roots": […], "kek": {…}}, as in escrow.json.
+type prepared struct {
+	Roots []*provided `json:"roots,omitempty"` // of the archive
+	KEK   *provided   `json:"kek,omitempty"`   // of the tenant that is made
+}
+
+// loadPrepared reads the file of --settings.
+func (a *app) loadPrepared(s settings) (p prepared, err error) {
+	if s.file == "" {
+		return p, nil
+	}
+	b, err := vfs.ReadFile(a.fs, s.file, maxConfigBytes)
+	if err != nil {
+		return p, escrow.Errorf("escrow", escrow.Invalid, "read the settings: %w", err)
+	}
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&p); err != nil {
+		return p, escrow.Errorf("escrow", escrow.Invalid, "%s: %w", s.file, err)
+	}
+	if len(p.Roots) > 0 && s.given != nil && (s.given("roots") || s.given("accept-weak-roots")) {
+		return p, usage("--settings and --roots both say where the roots are")
+	}
+	return p, nil
 }
 
 func (a *app) initCommand() *cobra.Command {
@@ -51,6 +80,7 @@ func (a *app) initCommand() *cobra.Command {
 	f.StringVar(&s.roots, "roots", "", "folder for the roots of the keys, best on a disk of its own (default: beside the keys)")
 	f.BoolVar(&s.acceptWeak, "accept-weak-roots", false, "accept a file system for the roots that keeps what was overwritten")
 	f.IntVar(&s.coolingOff, "cooling-off-hours", defaultCoolingOffHours, "hours between the approval of an erasure and the destruction of keys")
+	f.StringVar(&s.file, "settings", "", "file with root stores of the archive and the key of the tenant, {\"roots\": […], \"kek\": {…}} as in escrow.json (docs/roots.md)")
 	f.IntVar(&s.keepRoots, "keep-roots-days", defaultKeepRootsDays, "days for which a retired root still opens older copies of the keys")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		tenant := escrow.Tenant(a.tenant)
@@ -97,12 +127,16 @@ func (a *app) initArchive(ctx context.Context, tenant escrow.Tenant, s settings)
 		return madeArchive{}, err
 	}
 	defer lock.Close()
+	given, err := a.loadPrepared(s)
+	if err != nil {
+		return madeArchive{}, err
+	}
 	cfg, err := a.loadConfig()
 	switch {
 	case escrow.KindOf(err) == escrow.NotFound:
-		cfg, err = a.newConfig(s)
+		cfg, err = a.newConfig(s, given.Roots)
 	case err == nil:
-		err = s.onlyAtFirst()
+		err = s.onlyAtFirst(given)
 	}
 	if err != nil {
 		return madeArchive{}, err
@@ -110,7 +144,10 @@ func (a *app) initArchive(ctx context.Context, tenant escrow.Tenant, s settings)
 	if cfg.Tenants[tenant] != nil {
 		return madeArchive{}, escrow.Errorf("escrow", escrow.Conflict, "the archive in %s has the tenant %q already", a.dir, tenant)
 	}
-	cfg.Tenants[tenant] = &tenantConfig{}
+	cfg.Tenants[tenant] = &tenantConfig{KEK: given.KEK}
+	if err := cfg.check(); err != nil {
+		return madeArchive{}, err
+	}
 	made := madeArchive{Tenant: tenant, Data: a.dir, Credentials: a.localSeedPath()}
 	if err := a.foundTenant(ctx, cfg, &made); err != nil {
 		return madeArchive{}, err
@@ -122,7 +159,10 @@ func (a *app) initArchive(ctx context.Context, tenant escrow.Tenant, s settings)
 }
 
 // onlyAtFirst refuses settings of the archive where there is one.
-func (s settings) onlyAtFirst() error {
+func (s settings) onlyAtFirst(given prepared) error {
+	if len(given.Roots) > 0 {
+		return usage("root stores are a setting of the whole archive, which exists; the settings of a further tenant are its kek")
+	}
 	for _, flag := range []string{"region", "nats-port", "roots", "accept-weak-roots", "cooling-off-hours", "keep-roots-days"} {
 		if s.given != nil && s.given(flag) {
 			return usage("--%s is a setting of the whole archive, which exists; change it in escrow.json", flag)
@@ -131,15 +171,17 @@ func (s settings) onlyAtFirst() error {
 	return nil
 }
 
-func (a *app) newConfig(s settings) (config, error) {
+func (a *app) newConfig(s settings, roots []*provided) (config, error) {
 	var id [4]byte
 	if _, err := io.ReadFull(a.rand, id[:]); err != nil {
 		return config{}, escrow.Errorf("escrow", escrow.Internal, "read randomness: %w", err)
 	}
 	cfg := config{Format: dataFormat, Archive: hex.EncodeToString(id[:]), Region: s.region, NATS: natsConfig{Port: s.port}, Tenants: map[escrow.Tenant]*tenantConfig{},
 		Erasure: erasureConfig{CoolingOffHours: &s.coolingOff, KeepRootsDays: &s.keepRoots}}
-	if err := a.setRoots(&cfg, s); err != nil {
-		return config{}, err
+	if cfg.Roots = roots; len(roots) == 0 {
+		if err := a.setRoots(&cfg, s); err != nil {
+			return config{}, err
+		}
 	}
 	if err := cfg.Erasure.check(); err != nil {
 		return config{}, err
@@ -167,9 +209,8 @@ func (a *app) setRoots(cfg *config, s settings) error {
 	if err != nil {
 		return escrow.Errorf("escrow", escrow.Internal, "%w", err)
 	}
-	p := &provided{raw: b}
-	cfg.Roots = []*provided{p}
-	return p.parse("root store", rootKinds())
+	cfg.Roots = []*provided{{raw: b}}
+	return nil
 }
 
 // lock takes the data directory for this process. Its error says who has it.

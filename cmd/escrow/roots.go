@@ -136,12 +136,35 @@ func (a *app) openStores(ctx context.Context, cfg config, at place) ([]rootstore
 	var stores []rootstore.Store
 	for _, r := range cfg.rootStores() {
 		s, err := a.openStore(ctx, cfg, at, r)
+		if err != nil && escrow.KindOf(err) == escrow.Unavailable && len(cfg.rootStores()) > 1 { // another may open the keys; to change them all are needed
+			s, err = absent{escrow.Errorf("escrow", escrow.Unavailable, "root store %s: %w", r.kind, err)}, nil
+		}
 		if err != nil {
 			return nil, escrow.Errorf("escrow", escrow.KindOf(err), "root store %s: %w", r.kind, err)
 		}
 		stores = append(stores, s)
 	}
 	return stores, nil
+}
+
+// absent is a root store that is not there: a disk that is not mounted, say. Each method says why.
+type absent struct{ err error }
+
+// Create implements rootstore.Store.
+func (s absent) Create(context.Context, uint64, escrow.TreeSize) error { return s.err }
+
+// Wrap implements rootstore.Store.
+func (s absent) Wrap(context.Context, uint64, []byte, []byte) ([]byte, error) { return nil, s.err }
+
+// Unwrap implements rootstore.Store.
+func (s absent) Unwrap(context.Context, uint64, []byte, []byte) ([]byte, error) { return nil, s.err }
+
+// Destroy implements rootstore.Store.
+func (s absent) Destroy(context.Context, uint64) error { return s.err }
+
+// Evidence implements rootstore.Store.
+func (s absent) Evidence(context.Context) (rootstore.Evidence, error) {
+	return rootstore.Evidence{}, s.err
 }
 
 func (a *app) openStore(ctx context.Context, cfg config, at place, r *provided) (rootstore.Store, error) {
