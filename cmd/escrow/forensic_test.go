@@ -47,10 +47,12 @@ func forensic(t *testing.T, keepRoots int, backups ...string) {
 	s.end()
 	s.backup("2")
 	roots := s.read(rootsFile)
+	s.restrictedIsHidden(before)
 	s.start()
 	s.everythingIsFound()
 
 	requests := s.erase()
+	s.strangers()
 	t.Logf("memory of the service after the erasure: %s", tally(s.inMemory()))
 	s.onlyTheRightWordsStay(before)
 	s.end()
@@ -144,10 +146,43 @@ func (s *scene) erase() (requests []escrow.Seq) {
 	return requests
 }
 
-// orders has a message held, and the erasure of everybody requested and approved who has to be erased.
-func (s *scene) orders() (requests []escrow.Seq) {
+// restrictedIsHidden has everything approved with a cooling-off time: nobody is shown it from then on, and all of it again when it is withdrawn.
+func (s *scene) restrictedIsHidden(before [][]byte) {
 	s.t.Helper()
 	s.ok("hold", "place", "2026-17", "--message", fmt.Sprint(s.held), "--as", demoApprover)
+	s.cooling(1)
+	s.start()
+	requests := s.orders()
+	approved := time.Now()
+	s.onlyTheRightWordsStay(before)
+	s.t.Logf("restricted: nothing is shown %v after the last approval", time.Since(approved).Round(time.Millisecond))
+	for _, request := range requests {
+		s.ok("erase", "withdraw", fmt.Sprint(request), "--as", demoOfficer)
+	}
+	if after := s.everythingIsFound(); !slices.EqualFunc(before, after[:len(before)], bytes.Equal) {
+		s.t.Error("what was restricted and withdrawn is not what it was")
+	}
+	s.end()
+	s.cooling(0)
+}
+
+// cooling sets the cooling-off time in the configuration.
+func (s *scene) cooling(hours int) {
+	s.t.Helper()
+	a := testApp(s.dir)
+	cfg, err := a.loadConfig()
+	if err == nil {
+		cfg.Erasure.CoolingOffHours = &hours
+		err = a.saveConfig(cfg)
+	}
+	if err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// orders has the erasure of everybody requested and approved who has to be erased.
+func (s *scene) orders() (requests []escrow.Seq) {
+	s.t.Helper()
 	w := s.words
 	for _, target := range [][]string{
 		{"--person", w.email("victim"), "--person", w.tel("victim"), "--person", w.user("victim"), "--channel", "chat"},
@@ -229,12 +264,6 @@ func (s *scene) onlyTheRightWordsStay(before [][]byte) {
 		if err != nil {
 			return err
 		}
-		for _, id := range []string{s.words.email("victim"), s.words.tel("victim"), s.words.user("victim"), s.words.tel("kept")} {
-			_, err := api.Subject(s.t.Context(), server.SubjectRequest{Identity: escrow.Identity(id), Channel: "chat"})
-			if escrow.KindOf(err) != escrow.NotFound {
-				s.t.Errorf("the directory still knows an identity of %s: %v", id, err)
-			}
-		}
 		after, err = records(s.t.Context(), api)
 		return err
 	})
@@ -243,6 +272,20 @@ func (s *scene) onlyTheRightWordsStay(before [][]byte) {
 		s.t.Errorf("of %d words that should stay %d are there", len(s.uses("stays", "held")), len(r.Words))
 	}
 	s.unhurt(before, after)
+}
+
+// strangers demands that the directory does not know who was erased.
+func (s *scene) strangers() {
+	s.t.Helper()
+	s.asked(func(api server.API) error {
+		for _, id := range []string{s.words.email("victim"), s.words.tel("victim"), s.words.user("victim"), s.words.tel("kept")} {
+			_, err := api.Subject(s.t.Context(), server.SubjectRequest{Identity: escrow.Identity(id), Channel: "chat"})
+			if escrow.KindOf(err) != escrow.NotFound {
+				s.t.Errorf("the directory still knows an identity of %s: %v", id, err)
+			}
+		}
+		return nil
+	})
 }
 
 // unhurt compares the records that no word has to leave with what they were, byte for byte.
