@@ -146,9 +146,19 @@ func (EpochCommitted) Type() string { return "escrow.EpochCommitted.v1" }
 // IndexPurged says that no file of the search index holds a word of what the erasures before UpTo destroyed.
 type IndexPurged struct {
 	UpTo     escrow.TreeSize `json:"up_to"`
-	Removed  int             `json:"removed"`  // documents removed
-	Redacted int             `json:"redacted"` // documents indexed again without a dead facet
-	Files    int             `json:"files"`    // index files whose keys were destroyed
+	Removed  int             `json:"removed"`           // documents removed
+	Redacted int             `json:"redacted"`          // documents indexed again without a dead facet
+	Files    int             `json:"files"`             // index files whose keys were destroyed
+	Counted  *FacetCount     `json:"counted,omitempty"` // of what requests named; nil where none was carried out
+}
+
+// FacetCount is what was found when the whole ledger was read again after the keys were destroyed: what became of every facet that was sealed for a share
+// named in an order.
+type FacetCount struct {
+	Messages uint64 `json:"messages"` // that have such a facet
+	Dead     uint64 `json:"dead"`     // facets no key opens any more
+	Held     uint64 `json:"held"`     // facets a hold keeps
+	Others   uint64 `json:"others"`   // facets that stay for other people, as the policy of the channel has it
 }
 
 // Type implements Fact.

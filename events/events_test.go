@@ -27,7 +27,7 @@ func TestWireRoundTrip(t *testing.T) {
 		events.ErasureExecuted{Scope: events.ScopeDue, Subjects: []uint32{7}, Messages: []events.SeqRange{{From: 3, To: 9}}, Days: []events.DayRange{{Class: 1, From: 2, To: 3}},
 			IngestDays: []events.LeafRange{{From: 4, To: 5}}, Holds: []uint32{6}, Tenant: true, Requests: []escrow.Seq{9}, Basis: "b"},
 		events.EpochCommitted{Epoch: 4, State: "ab", Applied: 12, Trees: 8, Shares: 3},
-		events.IndexPurged{UpTo: 12, Removed: 3, Redacted: 1, Files: 2},
+		events.IndexPurged{UpTo: 12, Removed: 3, Redacted: 1, Files: 2, Counted: &events.FacetCount{Messages: 4, Dead: 3, Held: 2, Others: 1}},
 		events.RootsDestroyed{Roots: []events.RootDestroyed{{Epoch: 3, Store: "file", Method: "Clear", State: events.RootPending, Due: &at, Detail: "d"}}},
 		events.ErasureCertified{Request: 9, Digest: "ab"},
 		events.LogIncident{What: "gap", Stream: "ab", Sequence: 4, From: 3, To: 3, Detail: "one entry is missing", Noticed: at},

@@ -89,7 +89,7 @@ func describe(f events.Fact) (name, detail string) {
 		}
 		return "punctured", fmt.Sprintf("%d key shares destroyed; key state of epoch %d", f.Shares, f.Epoch)
 	case events.IndexPurged:
-		return "purged", fmt.Sprintf("index: %d documents removed, %d rewritten, keys of %d files destroyed", f.Removed, f.Redacted, f.Files)
+		return "purged", purged(f)
 	case events.RootsDestroyed:
 		return "roots", rootsGone(f)
 	case events.ErasureCertified:
@@ -284,4 +284,13 @@ func (t *Tenant) classes() []RetentionClass {
 		list = append(list, shown)
 	}
 	return list
+}
+
+// purged says what was cleaned, and what was found dead.
+func purged(f events.IndexPurged) string {
+	text := fmt.Sprintf("index: %d documents removed, %d rewritten, keys of %d files destroyed", f.Removed, f.Redacted, f.Files)
+	if c := f.Counted; c != nil {
+		text += fmt.Sprintf("; ledger read again: %d parts of %d messages are dead, %d are held, %d stay for others", c.Dead, c.Messages, c.Held, c.Others)
+	}
+	return text
 }

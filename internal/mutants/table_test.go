@@ -317,4 +317,11 @@ var mutants = []mutant{
 		new:  "if back == [32]byte{} {",
 		test: "./crypto/keystate TestReadBack",
 	},
+	{
+		trap: "9 what an erasure left out is not looked for",
+		file: "retention/disposal/count.go",
+		old:  "slices.ContainsFunc(refs, took) && p.alive(refs, nil) }):",
+		new:  "slices.ContainsFunc(refs, took) && false }):",
+		test: "./retention/disposal TestPurgeRefusesWhatStillOpens",
+	},
 }

@@ -52,6 +52,9 @@ func TestErasureOfAPerson(t *testing.T) {
 	if d := cmp.Diff(&person.Preview, st.Preview); d != "" {
 		t.Errorf("preview (-want +got):\n%s", d)
 	}
+	if d := cmp.Diff(&certificate.Facets{Messages: 9, Dead: 8, Held: 7, Others: 6}, st.Facets); d != "" {
+		t.Errorf("facets (-want +got):\n%s", d)
+	}
 	if st.Keys == nil || st.Keys.Epoch != 9 || *st.Keys.Before != 8 || *st.Keys.Cleaned != 10 || st.Keys.Shares != 1 || st.Index.Redacted != 2 || len(st.Roots) != 12 {
 		t.Errorf("keys %+v, index %+v, roots %+v", st.Keys, st.Index, st.Roots)
 	}

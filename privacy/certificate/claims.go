@@ -42,6 +42,9 @@ func (s *story) statement(held []Held) Statement {
 	if s.purged != nil {
 		f := s.purged.fact
 		st.Index = &Index{Removed: f.Removed, Redacted: f.Redacted, Files: f.Files}
+		if c := f.Counted; c != nil {
+			st.Facets = &Facets{Messages: c.Messages, Dead: c.Dead, Held: c.Held, Others: c.Others}
+		}
 	}
 	st.Claims, st.Remains = append(s.proven(), s.attested(held)...), s.remains(held)
 	return st
@@ -235,6 +238,11 @@ func (s *story) attested(held []Held) []Claim {
 	}
 	if s.purged != nil {
 		attest([]escrow.Seq{s.purged.seq}, "No file of the search index holds a word of what was destroyed, unless a message that stays has it too, and the keys of the files replaced are destroyed.")
+	}
+	if s.purged != nil && s.purged.fact.Counted != nil {
+		c := s.purged.fact.Counted
+		attest([]escrow.Seq{s.purged.seq}, "After that the whole ledger was read again. Of the facets sealed for what was erased, in %d messages, %d can no longer be opened, %d are kept by holds, and %d stay for other people.",
+			c.Messages, c.Dead, c.Held, c.Others)
 	}
 	if len(s.destroyed) > 0 {
 		attest(recordsOf(s.destroyed), "The root stores destroyed the roots listed, in the way they describe; the state is what they said when it was recorded.")

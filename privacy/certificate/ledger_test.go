@@ -180,7 +180,7 @@ func sound() *story {
 			b.write(archive.KindKeyEpoch, events.EpochCommitted{Epoch: 10, State: "60", Applied: b.ledger.Size() - 1, Trees: 8, Shares: 1})
 		}},
 		{"purged", func(b *book, _ *story) {
-			b.write(archive.KindPurge, events.IndexPurged{UpTo: b.ledger.Size(), Removed: 3, Redacted: 2, Files: 1})
+			b.write(archive.KindPurge, events.IndexPurged{UpTo: b.ledger.Size(), Removed: 3, Redacted: 2, Files: 1, Counted: &events.FacetCount{Messages: 9, Dead: 8, Held: 7, Others: 6}})
 		}},
 		{"first roots", func(b *book, _ *story) {
 			b.roots(root(6, "awskms", gone), root(7, "awskms", gone), root(7, "file", gone))

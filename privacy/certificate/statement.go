@@ -41,6 +41,7 @@ type Statement struct {
 	Pending     []string       `json:"pending,omitempty"`
 	Keys        *Keys          `json:"keys,omitempty"`
 	Index       *Index         `json:"index,omitempty"`
+	Facets      *Facets        `json:"facets,omitempty"`
 	Held        []Held         `json:"held,omitempty"`
 	Roots       []Root         `json:"roots,omitempty"`
 	Claims      []Claim        `json:"claims"`
@@ -98,6 +99,14 @@ type Index struct {
 	Removed  int `json:"removed"`  // documents
 	Redacted int `json:"redacted"` // documents
 	Files    int `json:"files"`    // whose keys were destroyed
+}
+
+// Facets says what was found when the whole ledger was read again: what became of every facet sealed for a share the orders carried out together name.
+type Facets struct {
+	Messages uint64 `json:"messages"` // that have such a facet
+	Dead     uint64 `json:"dead"`     // no key opens them any more
+	Held     uint64 `json:"held"`     // kept by holds
+	Others   uint64 `json:"others"`   // stay for other people, as the policy of the channel has it
 }
 
 // Held says how many facets stay readable under a hold.

@@ -10,7 +10,8 @@
 //	held        HoldSlotsAdded*      facets of held messages that the order would kill get a slot under the hold
 //	ordered     ErasureExecuted      the order: what is named here dies
 //	punctured   EpochCommitted       the directory has forgotten, the key state cannot derive the shares and is sealed under a fresh root, read back
-//	purged      IndexPurged          the search index holds no document and no file with a word of what died; keys of replaced files are destroyed
+//	purged      IndexPurged          the search index holds no document and no file with a word of what died; keys of replaced files are destroyed;
+//	                                 the ledger, read again, holds no facet that should be dead and is not
 //	destroyed   RootsDestroyed       no earlier copy of the key state opens again
 //	certified   ErasureCertified     a certificate can be made of the records before this one
 //

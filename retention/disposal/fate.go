@@ -66,18 +66,26 @@ type message struct {
 // look reads a message without decrypting anything. It returns nil for a record that is no message or whose bytes are reclaimed.
 func (p *Pipeline) look(seq escrow.Seq) (*message, error) {
 	rec, err := p.cfg.Ledger.Read(seq)
-	if err != nil || rec.Header.Kind != archive.KindMessage || rec.Blob == nil {
+	if err != nil {
 		return nil, err
+	}
+	return p.inspect(rec)
+}
+
+// inspect is look at a record that was read already.
+func (p *Pipeline) inspect(rec archive.Record) (*message, error) {
+	if rec.Header.Kind != archive.KindMessage || rec.Blob == nil {
+		return nil, nil
 	}
 	sealed, err := p.cfg.Sealer.Parse(rec.Blob)
 	if err != nil {
-		return nil, &escrow.Error{Op: "disposal", Kind: escrow.KindOf(err), Record: &seq, Err: err}
+		return nil, &escrow.Error{Op: "disposal", Kind: escrow.KindOf(err), Record: &rec.Seq, Err: err}
 	}
-	if sealed.Context().Seq != seq {
-		return nil, &escrow.Error{Op: "disposal", Kind: escrow.Forged, Record: &seq, Err: escrow.Errorf("disposal", escrow.Forged, "the sealed part belongs to another record")}
+	if sealed.Context().Seq != rec.Seq {
+		return nil, &escrow.Error{Op: "disposal", Kind: escrow.Forged, Record: &rec.Seq, Err: escrow.Errorf("disposal", escrow.Forged, "the sealed part belongs to another record")}
 	}
 	m := &message{sealed: sealed, facets: sealed.Facets()}
-	m.added, err = p.addedSlots(seq)
+	m.added, err = p.addedSlots(rec.Seq)
 	return m, err
 }
 

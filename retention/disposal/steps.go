@@ -197,7 +197,8 @@ func (p *Pipeline) unpurged() bool {
 	return p.state.purged < p.state.ordered
 }
 
-// purge waits until the index has followed, cleans its files, destroys the keys of the files replaced, and records it. The caller holds work.
+// purge waits until the index has followed, cleans its files, destroys the keys of the files replaced, reads the ledger again to count what died, and records
+// it. The caller holds work.
 func (p *Pipeline) purge(ctx context.Context, r *Report) error {
 	if !p.unpurged() {
 		return nil
@@ -212,7 +213,11 @@ func (p *Pipeline) purge(ctx context.Context, r *Report) error {
 	if err := p.destroyFileKeys(ctx); err != nil {
 		return err
 	}
-	_, err = p.append(ctx, events.IndexPurged{UpTo: upTo, Removed: p.removed, Redacted: p.redacted, Files: files})
+	counted, err := p.countDead(ctx, upTo)
+	if err != nil {
+		return err
+	}
+	_, err = p.append(ctx, events.IndexPurged{UpTo: upTo, Removed: p.removed, Redacted: p.redacted, Files: files, Counted: counted})
 	if err != nil {
 		return err
 	}
