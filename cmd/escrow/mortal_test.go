@@ -72,7 +72,8 @@ func (p *program) mortal(changes int, args ...string) (died bool) {
 func TestE2EEraseKilled(t *testing.T) {
 	e2e(t)
 	p := newProgram(t)
-	target, key := p.approved(t)
+	target, key := p.requested(t)
+	p.ok("erase", "approve", fmt.Sprint(target), "--as", demoApprover, "--yes")
 	prepared := p.dir
 	steps := map[string]int{}
 	for changes := 1; ; changes++ {
@@ -97,8 +98,35 @@ func TestE2EEraseKilled(t *testing.T) {
 	}
 }
 
-// approved makes an archive in which the erasure of Ana is due, with two of her messages under a hold, and returns the request and the log's key.
-func (p *program) approved(t *testing.T) (request escrow.Seq, key string) {
+// TestE2EServeKilled kills the running service at random moments after an erasure was approved, while it carries it out.
+func TestE2EServeKilled(t *testing.T) {
+	e2e(t)
+	p := newProgram(t)
+	target, key := p.requested(t)
+	prepared := p.dir
+	steps := map[string]int{}
+	for round := range 20 {
+		p.dir = filepath.Join(t.TempDir(), "data")
+		if err := os.CopyFS(p.dir, os.DirFS(prepared)); err != nil {
+			t.Fatal(err)
+		}
+		s := p.serve()
+		p.ok("erase", "approve", fmt.Sprint(target), "--as", demoApprover, "--yes")
+		run := exec.Command(p.bin, "--data", p.dir, "erase", "run")
+		if err := run.Start(); err != nil {
+			t.Fatal(err)
+		}
+		<-time.NewTimer(time.Duration(round) * 15 * time.Millisecond).C
+		s.kill()
+		_ = run.Wait() // nobody answers it any more
+		steps[p.reached(t, key)]++
+		p.complete(t, target)
+	}
+	t.Logf("killed 20 times; the step it had reached: %v", steps)
+}
+
+// requested makes an archive in which the erasure of Ana is requested, with two of her messages under a hold, and returns the request and the log's key.
+func (p *program) requested(t *testing.T) (request escrow.Seq, key string) {
 	t.Helper()
 	var lines bytes.Buffer
 	for i := range 6 {
@@ -120,7 +148,6 @@ func (p *program) approved(t *testing.T) (request escrow.Seq, key string) {
 	if want := (events.Counts{Dies: 4, Held: 2}); asked.Preview.Dies != want.Dies || asked.Preview.Held != want.Held {
 		t.Fatalf("preview: %+v", asked.Preview)
 	}
-	p.ok("erase", "approve", fmt.Sprint(asked.Event), "--as", demoApprover, "--yes")
 	return asked.Event, made.Key
 }
 

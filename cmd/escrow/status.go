@@ -43,10 +43,11 @@ func printStatus(w io.Writer, s server.StatusAnswer) error {
 
 func printTenant(w io.Writer, t server.TenantStatus) error {
 	fmt.Fprintf(w, "tenant     %s (%s)\n", t.Tenant, t.Origin)
-	if t.Terminated {
-		fmt.Fprintln(w, "  ERASED   everything of this tenant was erased; what is left is the ledger, to be verified")
-	}
 	fmt.Fprintf(w, "  ledger   %d records in %d channels, %.1f MB\n", t.Records, t.Channels, float64(t.Bytes)/1e6)
+	if t.Terminated {
+		_, err := fmt.Fprintf(w, "  ERASED   everything of this tenant was erased; what is left is the ledger, to be verified with\n  verifier %s\n", t.Key)
+		return err
+	}
 	fmt.Fprintf(w, "  index    reflects %d of %d records; %d messages not fully understood\n", t.Indexed, t.Records, t.Partial)
 	fmt.Fprintf(w, "  log      %d acknowledged messages wait to be sealed; %d incidents", t.Waiting, t.Incidents)
 	if t.Readable != "" {
