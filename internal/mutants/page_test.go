@@ -8,16 +8,19 @@ import (
 	"testing"
 )
 
-// TestPage checks docs/traps.md: every test it names exists, and those in bold are in the table.
-func TestPage(t *testing.T) {
-	page, err := os.ReadFile(filepath.Join(root, "docs", "traps.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	declared := declaredTests(t)
-	for _, name := range regexp.MustCompile(`\b(?:Test|Fuzz)[A-Z]\w*`).FindAllString(string(page), -1) {
-		if !declared[name] {
-			t.Errorf("docs/traps.md names %s, and there is no such test", name)
+// TestPages checks the pages that name tests: every test exists, and those in bold are in the table.
+func TestPages(t *testing.T) {
+	declared, pages := declaredTests(t), ""
+	for _, page := range []string{"docs/traps.md", "docs/privacy/erasure.md"} {
+		text, err := os.ReadFile(filepath.Join(root, page))
+		if err != nil {
+			t.Fatal(err)
+		}
+		pages += string(text)
+		for _, name := range regexp.MustCompile(`\b(?:Test|Fuzz)[A-Z]\w*`).FindAllString(string(text), -1) {
+			if !declared[name] {
+				t.Errorf("%s names %s, and there is no such test", page, name)
+			}
 		}
 	}
 	proven := map[string]bool{}
@@ -26,9 +29,9 @@ func TestPage(t *testing.T) {
 		name, _, _ := strings.Cut(test, "/")
 		proven[name] = true
 	}
-	for _, bold := range regexp.MustCompile(`\*\*(Test\w+)\*\*`).FindAllStringSubmatch(string(page), -1) {
+	for _, bold := range regexp.MustCompile(`\*\*(Test\w+)\*\*`).FindAllStringSubmatch(pages, -1) {
 		if !proven[bold[1]] {
-			t.Errorf("docs/traps.md says that %s is proven, and no mutant names it", bold[1])
+			t.Errorf("a page says that %s is proven, and no mutant names it", bold[1])
 		}
 	}
 }
