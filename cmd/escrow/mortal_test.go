@@ -37,9 +37,12 @@ func mortalMain() {
 	if err != nil {
 		panic("internal error: " + err.Error())
 	}
-	var changes atomic.Int64
+	var changes, roots atomic.Int64
 	disk := vfs.NewFaulty(vfs.OS())
 	disk.After(func(op vfs.Op) {
+		if op.Kind == vfs.OpWrite && filepath.Base(op.Name) == "roots" && roots.Add(1)%16 != 0 {
+			return // a root is overwritten in hundreds of pieces; some of them will do
+		}
 		if op.Changes() && changes.Add(1) == deadly {
 			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 			select {} // until it arrives
