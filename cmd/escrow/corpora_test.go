@@ -51,7 +51,7 @@ func TestE2ECorpora(t *testing.T) {
 		t.Fatal("ESCROW_CORPORA is not set; it must name the folder with the corpora")
 	}
 	p := newProgram(t)
-	p.ok("init")
+	p.ok("init", "--cooling-off-hours", "0", "--keep-roots-days", "0")
 	folders := map[string]string{}
 	total := uint64(0)
 	for _, c := range corpora() {
