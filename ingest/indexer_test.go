@@ -360,7 +360,7 @@ func TestIndexerWaitsForKeys(t *testing.T) {
 	first := s.chat("chat", talk("1", "theremin", "email:ana@example.org"))
 	s.follow()
 	second := s.chat("chat", talk("2", "accordion", "email:ana@example.org"))
-	entry := must(s.book.Entry(archive.KindErase, events.ErasureExecuted{Scope: "person", Subjects: []uint32{s.leaf("email:ana@example.org", "chat")}, Basis: "b"}))(t)
+	entry := must(s.book.Entry(events.ErasureExecuted{Scope: "person", Subjects: []uint32{s.leaf("email:ana@example.org", "chat")}, Basis: "b"}))(t)
 	must(s.ledger.Append(context.Background(), []archive.Entry{entry}))(t)
 	l := &listened{Erasures: s.pipeline, began: make(chan struct{})}
 	s.indexer.Erasures = l

@@ -286,7 +286,7 @@ func TestFlippedBytes(t *testing.T) {
 func TestOpenRefuses(t *testing.T) {
 	v := newVault(t, nil, nil)
 	seq := v.chat("chat", talk("1", "one", "email:ana@example.org"))
-	entry := must(v.book.Entry(archive.KindPurge, events.IndexPurged{}))(t)
+	entry := must(v.book.Entry(events.IndexPurged{}))(t)
 	event := must(v.ledger.Append(context.Background(), []archive.Entry{entry}))(t)
 	_, err := v.open(event)
 	wantKind(t, err, escrow.Invalid, "not a message")

@@ -39,7 +39,7 @@ type Sealer struct {
 
 // EventWriter makes event records; *Chronicle is one.
 type EventWriter interface {
-	Entry(kind archive.RecordKind, f events.Fact) (archive.Entry, error)
+	Entry(f events.Fact) (archive.Entry, error)
 }
 
 // Bounds of one round of the sealer.
@@ -251,7 +251,7 @@ func (s *Sealer) incidentEntry(f events.LogIncident) (archive.Entry, error) {
 	tag := s.Log.Tag()
 	f.Stream, f.Noticed = hex.EncodeToString(tag[:]), s.Now().UTC()
 	s.Logger.Error("log incident", "what", f.What, "sequence", f.Sequence, "from", f.From, "to", f.To)
-	return s.Events.Entry(archive.KindIncident, f)
+	return s.Events.Entry(f)
 }
 
 // append seals what deliveries hold and appends it. It returns the deduplication tags of the messages among them.

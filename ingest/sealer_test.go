@@ -307,7 +307,7 @@ type interloper struct {
 func (i *interloper) Share(ref keytree.Ref) (keytree.Share, error) {
 	if ref.Kind == keytree.KindMessage && i.left > 0 {
 		i.left--
-		e, err := i.book.Entry(archive.KindPurge, events.IndexPurged{})
+		e, err := i.book.Entry(events.IndexPurged{})
 		if err == nil {
 			_, err = i.ledger.Append(context.Background(), []archive.Entry{e})
 		}

@@ -215,7 +215,7 @@ func (v *vault) ordering(f events.ErasureExecuted) outcome {
 // order writes an order and carries it out, as the pipeline does once a request was approved and its time has come.
 func (v *vault) order(f events.ErasureExecuted) error {
 	ctx := context.Background()
-	entry := must(v.book.Entry(archive.KindErase, f))(v.t)
+	entry := must(v.book.Entry(f))(v.t)
 	if _, err := v.ledger.Append(ctx, []archive.Entry{entry}); err != nil {
 		return err
 	}

@@ -265,7 +265,7 @@ func (a *app) makeTenant(ctx context.Context, cfg config, made *madeArchive) err
 		return err
 	}
 	book := chronicle.Chronicle{Source: cfg.origin(made.Tenant), Now: a.now, Rand: a.rand}
-	e, err := book.Entry(archive.KindFounded, events.ArchiveFounded{Tenant: made.Tenant, Region: cfg.Region, Format: dataFormat})
+	e, err := book.Entry(events.ArchiveFounded{Tenant: made.Tenant, Region: cfg.Region, Format: dataFormat})
 	if err == nil {
 		_, err = ledger.Append(ctx, []archive.Entry{e})
 	}

@@ -409,7 +409,7 @@ func (c *ledgerCheck) lose(ctx context.Context, had escrow.TreeSize) (*events.Re
 			"and the platforms must publish again what they published since", c.backup.Manifest.Time.Format(time.RFC3339), size, had)
 	}
 	lost := events.RecordsLost{Has: size, Had: had, Backup: c.backup.Manifest.Time, Noticed: c.app.now().UTC().Truncate(time.Second)}
-	e, err := chronicle.Chronicle{Source: c.part.Origin, Now: c.app.now, Rand: c.app.rand}.Entry(archive.KindIncident, lost)
+	e, err := chronicle.Chronicle{Source: c.part.Origin, Now: c.app.now, Rand: c.app.rand}.Entry(lost)
 	if err != nil {
 		return nil, err
 	}

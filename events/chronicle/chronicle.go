@@ -19,8 +19,31 @@ type Chronicle struct {
 	Rand   io.Reader
 }
 
+// Kind returns the kind of record a fact is kept in.
+func Kind(f events.Fact) archive.RecordKind {
+	switch f.(type) {
+	case events.ArchiveFounded:
+		return archive.KindFounded
+	case events.LogIncident, events.RecordsLost:
+		return archive.KindIncident
+	case events.OfficerAdded, events.OfficerRemoved:
+		return archive.KindPolicy
+	case events.ErasureRequested, events.ErasureApproved, events.ErasureRestricted, events.ErasureWithdrawn, events.ErasureCertified:
+		return archive.KindRequest
+	case events.HoldPlaced, events.HoldReleased, events.HoldSlotsAdded:
+		return archive.KindHold
+	case events.ErasureExecuted:
+		return archive.KindErase
+	case events.IndexPurged:
+		return archive.KindPurge
+	case events.EpochCommitted, events.RootsDestroyed:
+		return archive.KindKeyEpoch
+	}
+	return archive.KindNote
+}
+
 // Entry returns the ledger entry of a fact that happens now.
-func (c Chronicle) Entry(kind archive.RecordKind, f events.Fact) (archive.Entry, error) {
+func (c Chronicle) Entry(f events.Fact) (archive.Entry, error) {
 	var id [16]byte
 	if _, err := io.ReadFull(c.Rand, id[:]); err != nil {
 		return archive.Entry{}, escrow.Errorf("chronicle.Entry", escrow.Internal, "read randomness: %w", err)
@@ -30,7 +53,7 @@ func (c Chronicle) Entry(kind archive.RecordKind, f events.Fact) (archive.Entry,
 	if err != nil {
 		return archive.Entry{}, err
 	}
-	return archive.Entry{Header: archive.Header{Kind: kind, Time: now}, Blob: blob}, nil
+	return archive.Entry{Header: archive.Header{Kind: Kind(f), Time: now}, Blob: blob}, nil
 }
 
 // Read returns the event in a record, or an error of kind Corrupt.

@@ -74,10 +74,11 @@ func (b *book) write(kind archive.RecordKind, f events.Fact) escrow.Seq {
 	b.t.Helper()
 	b.now, b.n = b.now.Add(time.Hour), b.n+1
 	c := chronicle.Chronicle{Source: b.ledger.Origin(), Now: func() time.Time { return b.now }, Rand: bytes.NewReader(bytes.Repeat([]byte{b.n}, 16))}
-	e, err := c.Entry(kind, f)
+	e, err := c.Entry(f)
 	if err != nil {
 		b.t.Fatal(err)
 	}
+	e.Header.Kind = kind
 	return b.append(e)
 }
 

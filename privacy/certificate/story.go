@@ -9,6 +9,7 @@ import (
 	"escrow"
 	"escrow/archive"
 	"escrow/events"
+	"escrow/events/chronicle"
 	"escrow/events/officers"
 )
 
@@ -99,7 +100,7 @@ func (s *story) take(l line) error {
 	if l.event.Source != s.origin {
 		return s.wrong(l.seq, "the event is of another archive")
 	}
-	if want := recordKind(l.event.Fact); l.header.Kind != want {
+	if want := chronicle.Kind(l.event.Fact); l.header.Kind != want {
 		return s.wrong(l.seq, "the record is of kind %q, its event belongs into one of kind %q", l.header.Kind, want)
 	}
 	if err := s.roster.Check(s.origin, l.event.Fact, l.event.Time); err != nil {
@@ -133,23 +134,6 @@ func (s *story) take(l line) error {
 }
 
 func at[F events.Fact](l line, f F) *told[F] { return &told[F]{l.seq, l.header.Time, f} }
-
-// recordKind is the kind of record an event of a certificate is kept in.
-func recordKind(f events.Fact) archive.RecordKind {
-	switch f.(type) {
-	case events.OfficerAdded, events.OfficerRemoved:
-		return archive.KindPolicy
-	case events.HoldPlaced, events.HoldReleased, events.HoldSlotsAdded:
-		return archive.KindHold
-	case events.ErasureExecuted:
-		return archive.KindErase
-	case events.IndexPurged:
-		return archive.KindPurge
-	case events.EpochCommitted, events.RootsDestroyed:
-		return archive.KindKeyEpoch
-	}
-	return archive.KindRequest
-}
 
 // takeOfficer: officers matter up to the last act somebody answered for.
 func (s *story) takeOfficer(l line) error {

@@ -62,7 +62,7 @@ func TestPurgeRefusesWhatStillOpens(t *testing.T) {
 	request := v.request(person(v.subject("ana")))
 	order := events.ErasureExecuted{Scope: events.ScopePerson, Subjects: []uint32{v.subject("ana")}, Basis: "art17-1", Requests: []escrow.Seq{request}}
 	pen := chronicle.Chronicle{Source: v.ledger.Origin(), Now: v.Now, Rand: rand.Reader}
-	entry := must(pen.Entry(archive.KindErase, order))(t)
+	entry := must(pen.Entry(order))(t)
 	must(v.ledger.Append(ctx(), []archive.Entry{entry}))(t)
 	check(t, v.keys.Update(func(tx *keystate.Tx) error {
 		tx.SetApplied(v.ledger.Size())

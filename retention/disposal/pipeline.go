@@ -164,7 +164,7 @@ func (p *Pipeline) append(ctx context.Context, facts ...events.Fact) (escrow.Seq
 	entries := make([]archive.Entry, len(facts))
 	for i, f := range facts {
 		var err error
-		if entries[i], err = p.cfg.Chronicle.Entry(recordKind(f), f); err != nil {
+		if entries[i], err = p.cfg.Chronicle.Entry(f); err != nil {
 			return 0, err
 		}
 	}
@@ -173,23 +173,6 @@ func (p *Pipeline) append(ctx context.Context, facts ...events.Fact) (escrow.Seq
 		return 0, err
 	}
 	return seq, p.catchUp(context.WithoutCancel(ctx))
-}
-
-// recordKind returns the kind of record a fact of the pipeline is kept in.
-func recordKind(f events.Fact) archive.RecordKind {
-	switch f.(type) {
-	case events.OfficerAdded, events.OfficerRemoved:
-		return archive.KindPolicy
-	case events.HoldPlaced, events.HoldReleased, events.HoldSlotsAdded:
-		return archive.KindHold
-	case events.ErasureExecuted:
-		return archive.KindErase
-	case events.IndexPurged:
-		return archive.KindPurge
-	case events.EpochCommitted, events.RootsDestroyed:
-		return archive.KindKeyEpoch
-	}
-	return archive.KindRequest
 }
 
 // projected reports whether records of a kind hold facts of the pipeline.

@@ -153,7 +153,7 @@ func unlock(t testing.TB, fs vfs.FS, c *clock, officers *archiveKeys, s settings
 	}
 	book := chronicle.Chronicle{Source: origin, Now: c.Now, Rand: rand.Reader}
 	if v.ledger.Size() == 0 {
-		e := must(book.Entry(archive.KindFounded, events.ArchiveFounded{Tenant: "acme", Region: "eu", Format: 1}))(t)
+		e := must(book.Entry(events.ArchiveFounded{Tenant: "acme", Region: "eu", Format: 1}))(t)
 		if _, err := v.ledger.Append(ctx, []archive.Entry{e}); err != nil {
 			return nil, err
 		}
