@@ -73,32 +73,6 @@ func TestProvider(t *testing.T) {
 	})
 }
 
-// two returns a store with the roots of two epochs and what is wrapped under the first.
-func two(t *testing.T, w *world) (rootstore.Store, []byte) {
-	t.Helper()
-	s := w.open(t, "escrow")
-	for epoch := range uint64(2) {
-		if err := s.Create(t.Context(), epoch+1, 10); err != nil {
-			t.Fatal(err)
-		}
-	}
-	wrapped, err := s.Wrap(t.Context(), 1, []byte("rho"), []byte("a"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s, wrapped
-}
-
-func look(t *testing.T, s rootstore.Store, epoch uint64) (rootstore.Evidence, rootstore.Root) {
-	t.Helper()
-	e, err := s.Evidence(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	r, _ := e.Of(epoch)
-	return e, r
-}
-
 func wantKind(t *testing.T, what string, err error, kind escrow.Kind) {
 	t.Helper()
 	if err == nil || escrow.KindOf(err) != kind {
@@ -109,12 +83,12 @@ func wantKind(t *testing.T, what string, err error, kind escrow.Kind) {
 // Between Destroy and the end of the material lies KMS's waiting period, and the evidence says until when.
 func TestWaitingPeriod(t *testing.T) {
 	w := newWorld(t)
-	s, wrapped := two(t, w)
+	s, wrapped := providertest.Two(t, w.open(t, "escrow"))
 	if err := s.Destroy(t.Context(), 1); err != nil {
 		t.Fatal(err)
 	}
 	due := start.Add(7 * day)
-	e, r := look(t, s, 1)
+	e, r := providertest.Look(t, s, 1)
 	if e.Wait != 8*day || r.State != rootstore.Pending || !r.Due.Equal(due) { // a day more than the window: KMS may take as long
 		t.Errorf("at once: wait %v, %+v", e.Wait, r)
 	}
@@ -122,7 +96,7 @@ func TestWaitingPeriod(t *testing.T) {
 	if err := s.Destroy(t.Context(), 1); err != nil { // again: the date stays
 		t.Fatal(err)
 	}
-	if _, r := look(t, s, 1); !r.Due.Equal(due) {
+	if _, r := providertest.Look(t, s, 1); !r.Due.Equal(due) {
 		t.Errorf("destroyed twice, it is due on %v, want %v", r.Due, due)
 	}
 	_, err := s.Unwrap(t.Context(), 1, wrapped, []byte("a"))
@@ -130,11 +104,11 @@ func TestWaitingPeriod(t *testing.T) {
 	w.fake.pass(4 * day)
 	_, err = s.Unwrap(t.Context(), 1, wrapped, []byte("a"))
 	wantKind(t, "afterwards", err, escrow.Erased)
-	if _, r := look(t, s, 1); r.State != rootstore.Destroyed {
+	if _, r := providertest.Look(t, s, 1); r.State != rootstore.Destroyed {
 		t.Errorf("afterwards: %+v", r)
 	}
 	again := w.open(t, "escrow") // a new process does not know the number of the key any more
-	if e, r := look(t, again, 1); r.Epoch != 0 || e.Newest != 2 {
+	if e, r := providertest.Look(t, again, 1); r.Epoch != 0 || e.Newest != 2 {
 		t.Errorf("a new process: %+v", e)
 	}
 	_, err = again.Unwrap(t.Context(), 1, wrapped, []byte("a"))
@@ -144,12 +118,12 @@ func TestWaitingPeriod(t *testing.T) {
 // Cancelling a deletion leaves the key disabled, which is not an end: whoever cancelled can enable it.
 func TestCancelledDeletion(t *testing.T) {
 	w := newWorld(t)
-	s, wrapped := two(t, w)
+	s, wrapped := providertest.Two(t, w.open(t, "escrow"))
 	if err := s.Destroy(t.Context(), 1); err != nil {
 		t.Fatal(err)
 	}
 	w.fake.cancel("alias/escrow/1/", false)
-	if _, r := look(t, s, 1); r.State != rootstore.Live || !strings.Contains(r.Detail, "Disabled") {
+	if _, r := providertest.Look(t, s, 1); r.State != rootstore.Live || !strings.Contains(r.Detail, "Disabled") {
 		t.Errorf("evidence: %+v", r)
 	}
 	_, err := s.Unwrap(t.Context(), 1, wrapped, []byte("a"))
@@ -165,7 +139,7 @@ func TestLongestWaitingPeriodIsReported(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if e, _ := look(t, s, 1); e.Wait != 31*day {
+	if e, _ := providertest.Look(t, s, 1); e.Wait != 31*day {
 		t.Errorf("wait %v", e.Wait)
 	}
 }
@@ -174,7 +148,7 @@ func TestLongestWaitingPeriodIsReported(t *testing.T) {
 func TestNewKeyIsNotVisibleYet(t *testing.T) {
 	w := newWorld(t)
 	w.fake.lag = 2
-	s, wrapped := two(t, w)
+	s, wrapped := providertest.Two(t, w.open(t, "escrow"))
 	if _, err := s.Unwrap(t.Context(), 1, wrapped, []byte("a")); err != nil {
 		t.Error(err)
 	}
@@ -229,7 +203,7 @@ func TestAliasWhoseAnswerWasLost(t *testing.T) {
 	if err := s.Create(t.Context(), 1, 1); err != nil {
 		t.Fatal(err)
 	}
-	if e, r := look(t, s, 1); e.Newest != 1 || e.Size != 1 || r.State != rootstore.Live || w.fake.count() != 1 {
+	if e, r := providertest.Look(t, s, 1); e.Newest != 1 || e.Size != 1 || r.State != rootstore.Live || w.fake.count() != 1 {
 		t.Errorf("evidence: %+v, %d keys", e, w.fake.count())
 	}
 }
@@ -247,7 +221,7 @@ func TestDenied(t *testing.T) {
 		{"Encrypt", func(s rootstore.Store) error { _, err := s.Wrap(t.Context(), 1, []byte("rho"), nil); return err }},
 	} {
 		w := newWorld(t)
-		s, _ := two(t, w)
+		s, _ := providertest.Two(t, w.open(t, "escrow"))
 		w.fake.denied = test.operation
 		err := test.call(s)
 		wantKind(t, test.operation, err, escrow.Unavailable)

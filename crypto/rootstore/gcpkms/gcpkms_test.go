@@ -100,32 +100,6 @@ func TestProvider(t *testing.T) {
 	})
 }
 
-// two returns a store with the roots of two epochs and what is wrapped under the first.
-func two(t *testing.T, w *world) (rootstore.Store, []byte) {
-	t.Helper()
-	s := w.open(t, "escrow")
-	for epoch := range uint64(2) {
-		if err := s.Create(t.Context(), epoch+1, 10); err != nil {
-			t.Fatal(err)
-		}
-	}
-	wrapped, err := s.Wrap(t.Context(), 1, []byte("rho"), []byte("a"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s, wrapped
-}
-
-func look(t *testing.T, s rootstore.Store, epoch uint64) (rootstore.Evidence, rootstore.Root) {
-	t.Helper()
-	e, err := s.Evidence(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	r, _ := e.Of(epoch)
-	return e, r
-}
-
 func wantKind(t *testing.T, what string, err error, kind escrow.Kind) {
 	t.Helper()
 	if err == nil || escrow.KindOf(err) != kind {
@@ -135,12 +109,12 @@ func wantKind(t *testing.T, what string, err error, kind escrow.Kind) {
 
 func TestWaitingPeriod(t *testing.T) {
 	w := newWorld(t)
-	s, wrapped := two(t, w)
+	s, wrapped := providertest.Two(t, w.open(t, "escrow"))
 	if err := s.Destroy(t.Context(), 1); err != nil {
 		t.Fatal(err)
 	}
 	due := start.Add(24 * time.Hour)
-	e, r := look(t, s, 1)
+	e, r := providertest.Look(t, s, 1)
 	if e.Wait != 24*time.Hour || r.State != rootstore.Pending || !r.Due.Equal(due) {
 		t.Errorf("at once: wait %v, %+v", e.Wait, r)
 	}
@@ -148,7 +122,7 @@ func TestWaitingPeriod(t *testing.T) {
 	if err := s.Destroy(t.Context(), 1); err != nil { // again: the date stays
 		t.Fatal(err)
 	}
-	if _, r := look(t, s, 1); !r.Due.Equal(due) {
+	if _, r := providertest.Look(t, s, 1); !r.Due.Equal(due) {
 		t.Errorf("destroyed twice, it is due on %v, want %v", r.Due, due)
 	}
 	_, err := s.Unwrap(t.Context(), 1, wrapped, []byte("a"))
@@ -156,7 +130,7 @@ func TestWaitingPeriod(t *testing.T) {
 	w.fake.pass(4 * time.Hour)
 	_, err = s.Unwrap(t.Context(), 1, wrapped, []byte("a"))
 	wantKind(t, "afterwards", err, escrow.Erased)
-	if _, r := look(t, w.open(t, "escrow"), 1); r.State != rootstore.Destroyed || !strings.Contains(r.Detail, "destroyEventTime 2026-03-02T12:00:00Z") {
+	if _, r := providertest.Look(t, w.open(t, "escrow"), 1); r.State != rootstore.Destroyed || !strings.Contains(r.Detail, "destroyEventTime 2026-03-02T12:00:00Z") {
 		t.Errorf("afterwards, in a new process: %+v", r) // Google remembers
 	}
 }
@@ -164,10 +138,10 @@ func TestWaitingPeriod(t *testing.T) {
 // What Google takes by default, or an organisation forces, is reported whatever the configuration says, so that the settings check refuses it.
 func TestLongestWaitIsReported(t *testing.T) {
 	w := newWorld(t)
-	s, _ := two(t, w)
+	s, _ := providertest.Two(t, w.open(t, "escrow"))
 	for duration, want := range map[string]time.Duration{"2592000s": 30 * 24 * time.Hour, "": 30 * 24 * time.Hour, "172800s": 48 * time.Hour, "86400s": 24 * time.Hour} {
 		w.fake.alter("escrow-E1", func(k *fakeKey) { k.DestroyScheduledDuration = duration })
-		if e, _ := look(t, s, 1); e.Wait != want {
+		if e, _ := providertest.Look(t, s, 1); e.Wait != want {
 			t.Errorf("with destroyScheduledDuration %q the wait is %v, want %v", duration, e.Wait, want)
 		}
 	}
@@ -175,7 +149,7 @@ func TestLongestWaitIsReported(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if e, _ := look(t, longer, 1); e.Wait != 720*time.Hour {
+	if e, _ := providertest.Look(t, longer, 1); e.Wait != 720*time.Hour {
 		t.Errorf("before there is a root the wait is %v, want what is configured", e.Wait)
 	}
 }
@@ -183,12 +157,12 @@ func TestLongestWaitIsReported(t *testing.T) {
 // A restored version is disabled, which is not an end: whoever restored it can enable it.
 func TestRestoredVersion(t *testing.T) {
 	w := newWorld(t)
-	s, wrapped := two(t, w)
+	s, wrapped := providertest.Two(t, w.open(t, "escrow"))
 	if err := s.Destroy(t.Context(), 1); err != nil {
 		t.Fatal(err)
 	}
 	w.fake.restore("escrow-E1", false)
-	if _, r := look(t, s, 1); r.State != rootstore.Live || !strings.Contains(r.Detail, "DISABLED") {
+	if _, r := providertest.Look(t, s, 1); r.State != rootstore.Live || !strings.Contains(r.Detail, "DISABLED") {
 		t.Errorf("evidence: %+v", r)
 	}
 	_, err := s.Unwrap(t.Context(), 1, wrapped, []byte("a"))
@@ -201,7 +175,7 @@ func TestRestoredVersion(t *testing.T) {
 // A destroyed root is refused at once, also while Google would still use it.
 func TestStateIsReadBeforeUse(t *testing.T) {
 	w := newWorld(t)
-	s, wrapped := two(t, w)
+	s, wrapped := providertest.Two(t, w.open(t, "escrow"))
 	w.fake.slow = true
 	if err := s.Destroy(t.Context(), 1); err != nil {
 		t.Fatal(err)
@@ -215,9 +189,9 @@ func TestStateIsReadBeforeUse(t *testing.T) {
 // Destroying takes every version, also one somebody made by rotating; and the rotation is visible before.
 func TestRotatedRoot(t *testing.T) {
 	w := newWorld(t)
-	s, wrapped := two(t, w)
+	s, wrapped := providertest.Two(t, w.open(t, "escrow"))
 	w.fake.alter("escrow-E1", func(k *fakeKey) { k.rotate() })
-	if _, r := look(t, s, 1); !strings.Contains(r.Detail, "WARNING: somebody rotated the key") {
+	if _, r := providertest.Look(t, s, 1); !strings.Contains(r.Detail, "WARNING: somebody rotated the key") {
 		t.Errorf("evidence: %+v", r)
 	}
 	if _, err := s.Unwrap(t.Context(), 1, wrapped, []byte("a")); err != nil {
@@ -235,7 +209,7 @@ func TestRotatedRoot(t *testing.T) {
 
 func TestChangedLabel(t *testing.T) {
 	w := newWorld(t)
-	s, wrapped := two(t, w)
+	s, wrapped := providertest.Two(t, w.open(t, "escrow"))
 	w.fake.alter("escrow-E2", func(k *fakeKey) { k.Labels = nil })
 	if _, err := s.Evidence(t.Context()); err == nil || !strings.Contains(err.Error(), "somebody changed it") {
 		t.Errorf("a label is gone: %v", err)
@@ -255,7 +229,7 @@ func TestDenied(t *testing.T) {
 		"destroy/cryptoKeyVersions": func(s rootstore.Store) error { return s.Destroy(t.Context(), 1) },
 	} {
 		w := newWorld(t)
-		s, _ := two(t, w)
+		s, _ := providertest.Two(t, w.open(t, "escrow"))
 		w.fake.denied = permission
 		err := call(s)
 		wantKind(t, permission, err, escrow.Unavailable)

@@ -42,6 +42,22 @@ func Run(t *testing.T, open func(*testing.T) Account) {
 
 func always(b Break) func(int) Break { return func(int) Break { return b } }
 
+// Two makes the roots of the epochs 1 and 2 in a new store, and returns it with what is wrapped under the first.
+func Two(t *testing.T, s rootstore.Store) (rootstore.Store, []byte) {
+	t.Helper()
+	create(t, s, 1, 10)
+	create(t, s, 2, 10)
+	return s, wrap(t, s, 1)
+}
+
+// Look returns what a store says, of all roots and of one.
+func Look(t *testing.T, s rootstore.Store, epoch uint64) (rootstore.Evidence, rootstore.Root) {
+	t.Helper()
+	e := evidence(t, s)
+	r, _ := e.Of(epoch)
+	return e, r
+}
+
 func create(t *testing.T, s rootstore.Store, epoch uint64, size escrow.TreeSize) {
 	t.Helper()
 	if err := s.Create(t.Context(), epoch, size); err != nil {
