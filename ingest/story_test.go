@@ -402,6 +402,29 @@ func afterErasure(policy ingest.Policy, whole string, customers, takePart, gone 
 	return whole
 }
 
+// A hold that ends while an erasure waits for its time leaves nothing of the person in the index, and what was withdrawn comes back.
+func TestHoldReleasedInTheCoolingOffTime(t *testing.T) {
+	s := newShelf(t, newVault(t, nil, nil))
+	o := newOffice(s.vault)
+	own := s.chat("chat", talk("1", "theremin", "email:ana@example.org"))
+	to := s.chat("chat", talk("2", "umbrella", "email:bo@example.net", "email:ana@example.org"))
+	s.follow()
+	hold := o.hold(own, to)
+	request := o.restrictPerson("email:ana@example.org")
+	s.follow()
+	s.found("with:ana", own, to)
+	o.act("dpo", events.HoldReleased{Hold: hold})
+	s.follow()
+	s.found("theremin")
+	s.found("with:ana")
+	s.found("umbrella", to)
+	s.same()
+	o.act("dpo", events.ErasureWithdrawn{Request: request})
+	s.follow()
+	s.found("with:ana", own, to)
+	s.same()
+}
+
 // Everything that came with a message dies with it: names of files, transcripts, tags, metadata, title, conversation. No field of the index keeps a word.
 func TestEverythingDiesWithTheMessage(t *testing.T) {
 	s := newShelf(t, newVault(t, nil, nil))

@@ -66,8 +66,43 @@ func (x *Indexer) change(ctx context.Context, f events.Fact) error {
 			return nil
 		}
 		return x.again(ctx, events.Seqs(f.Messages), nobody) // what is held may be read in spite of a restriction
+	case events.HoldReleased:
+		return x.release(ctx, f.Hold)
 	}
 	return nil
+}
+
+// release follows the end of a hold: what it alone kept from a restriction, or readable, may not be found any more, although its share is destroyed later,
+// and nothing that was restricted only is mentioned then.
+func (x *Indexer) release(ctx context.Context, hold uint32) error {
+	kept, err := x.keptBy(ctx, []uint32{hold})
+	if err != nil {
+		return err
+	}
+	if err := x.again(ctx, slices.Values(kept), nobody); err != nil || !x.Erasures.Restricting() {
+		return err
+	}
+	messages, err := x.heldBy(ctx, hold)
+	if err != nil {
+		return err
+	}
+	return x.again(ctx, events.Seqs(messages), nobody)
+}
+
+// heldBy returns the messages of a hold, as the record that placed it names them.
+func (x *Indexer) heldBy(ctx context.Context, hold uint32) (messages []events.SeqRange, err error) {
+	err = x.Ledger.ScanEvents(ctx, 0, func(rec archive.Record) error {
+		if rec.Header.Kind != archive.KindHold {
+			return nil
+		}
+		e, err := chronicle.Read(rec)
+		if f, ok := e.Fact.(events.HoldPlaced); ok && f.Hold == hold {
+			messages = f.Messages
+			return archive.ErrStop
+		}
+		return err
+	})
+	return messages, err
 }
 
 // request returns the request with this number.
