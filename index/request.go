@@ -13,9 +13,10 @@ type Request struct {
 	Offset int    // hits to skip first; Offset+Limit ≤ MaxReach
 	Newest bool   // newest first, by Document.Date; else by relevance
 
-	// Exclude and ExcludeSeqs are the people and the messages of which nothing may be found, although the index has not followed yet.
-	Exclude     []uint32
-	ExcludeSeqs []escrow.Seq
+	// Exclude are the people, and Hidden says which are the messages, of whom nothing may be found, although the index has not followed yet. A nil Hidden
+	// hides none; it is asked for every message that matches, and must be safe for concurrent use.
+	Exclude []uint32
+	Hidden  func(escrow.Seq) bool
 }
 
 // Check returns an error of kind Invalid that names the limit if the page is out of bounds.
@@ -34,7 +35,7 @@ type Result struct {
 	Total    uint64          // matching messages, not only those of the page
 	Hits     []Hit           // the page
 	Position escrow.TreeSize // records of the ledger the index reflects; fewer than the ledger has means the answer may lack the newest
-	Excluded bool            // messages may have been left out because of Request.Exclude or ExcludeSeqs
+	Excluded bool            // messages may have been left out because of Request.Exclude or Hidden
 	Partial  uint64          // indexed messages, hits or not, of which a part could not be indexed
 	Took     time.Duration
 }

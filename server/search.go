@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -46,8 +45,8 @@ func (a *Archive) Search(ctx context.Context, req SearchRequest) (SearchAnswer, 
 	}
 	ctx, cancel := context.WithTimeout(ctx, searchTimeout)
 	defer cancel()
-	exclude, excludeSeqs := t.restricted()
-	res, err := t.Index.Search(ctx, index.Request{Query: q, Limit: req.Limit, Offset: req.Offset, Newest: req.Newest, Exclude: exclude, ExcludeSeqs: excludeSeqs})
+	exclude, hidden := t.restricted()
+	res, err := t.Index.Search(ctx, index.Request{Query: q, Limit: req.Limit, Offset: req.Offset, Newest: req.Newest, Exclude: exclude, Hidden: hidden})
 	if err != nil {
 		return SearchAnswer{}, err
 	}
@@ -69,16 +68,23 @@ func (a *Archive) Search(ctx context.Context, req SearchRequest) (SearchAnswer, 
 	return answer, nil
 }
 
-// restricted returns what the index may still name and nobody may be shown: people and single messages whose erasure is approved.
-func (t *Tenant) restricted() (subjects []uint32, messages []escrow.Seq) {
+// restricted returns what the index may still name and nobody may be shown: people and messages whose erasure is approved. hidden is nil where there is no
+// such message. What was purged is in no index, however far it got: it was removed, or its keys were gone when it was built.
+func (t *Tenant) restricted() (subjects []uint32, hidden func(escrow.Seq) bool) {
 	for _, c := range t.Disposal.Cases() {
-		if c.Restricted == nil || c.Withdrawn != nil || escrow.TreeSize(c.Restricted.Seq) < t.Index.Position() {
+		if c.Approved == nil || c.Withdrawn != nil || c.Purged != nil {
+			continue
+		}
+		everything := c.Request.Scope == events.ScopeTenant // the index keeps it until it goes as a whole
+		if c.Restricted != nil && escrow.TreeSize(c.Restricted.Seq) < t.Index.Position() && !everything {
 			continue // the index has followed: it names none of it
 		}
 		subjects = append(subjects, c.Request.Subjects...)
-		messages = slices.AppendSeq(messages, events.Seqs(c.Request.Messages))
+		if everything || len(c.Request.Messages) > 0 {
+			hidden = t.Disposal.RestrictedMessages
+		}
 	}
-	return subjects, messages
+	return subjects, hidden
 }
 
 // hit hydrates one hit from the ledger. ok is false if its record has been erased or restricted meanwhile.

@@ -36,6 +36,7 @@ func (a *Archive) Subject(ctx context.Context, req SubjectRequest) (SubjectAnswe
 	if err != nil {
 		return SubjectAnswer{}, err
 	}
+	seqs = slices.DeleteFunc(seqs, t.Disposal.RestrictedMessages)
 	slices.Sort(seqs)
 	slices.Reverse(seqs)
 	answer := SubjectAnswer{Subject: leaf, Messages: uint64(len(seqs)), Channels: map[string]uint64{}, Complete: complete, Recent: seqs[:min(len(seqs), subjectRecent)]}

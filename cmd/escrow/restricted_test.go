@@ -90,6 +90,56 @@ func TestApprovalIsInForceAtOnce(t *testing.T) {
 	}
 }
 
+// TestEverythingRestricted: when everything of a tenant waits for its end, no search and no count tells a word of it, but for what is held.
+func TestEverythingRestricted(t *testing.T) {
+	ctx := t.Context()
+	a := found(t, settings{region: defaultRegion, port: -1, coolingOff: 72, keepRoots: 7})
+	n, err := a.openNode(ctx, nodeOptions{log: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer n.close()
+	js := platform(t, a.dir, n, localPlatform)
+	for i := range 5 {
+		if _, err := js.Publish(ctx, "escrow.in.main.chat", message(fmt.Sprint(i), "theremin lesson")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	count := func(want uint64) {
+		t.Helper()
+		if err := n.settle(ctx); err != nil {
+			t.Fatal(err)
+		}
+		answer, err := n.api.Search(ctx, server.SearchRequest{Query: "theremin", Limit: 2})
+		if err != nil || answer.Count != want || len(answer.Hits) != int(min(want, 2)) {
+			t.Errorf("%d counted, %d shown, want %d (%v)", answer.Count, len(answer.Hits), want, err)
+		}
+		person, err := n.api.Subject(ctx, server.SubjectRequest{Identity: "email:ana@example.org"})
+		if err != nil || person.Messages != want || len(person.Recent) != int(want) {
+			t.Errorf("%d messages and %v of the person, want %d (%v)", person.Messages, person.Recent, want, err)
+		}
+	}
+	count(5)
+	officers, err := newOffice(ctx, a, n.api)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, request, err := officers.approve(ctx, server.Target{Everything: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	count(0)
+	const one = escrow.Seq(2)
+	if _, _, err := officers.act(ctx, demoApprover, server.ActOrder{Act: server.ActPlaceHold, Matter: "m-1", Messages: []escrow.Seq{one}}); err != nil {
+		t.Fatal(err)
+	}
+	count(1)
+	if _, _, err := officers.act(ctx, demoOfficer, server.ActOrder{Act: server.ActWithdraw, Request: &request}); err != nil {
+		t.Fatal(err)
+	}
+	count(5)
+}
+
 // sees reports whether a search, a look at a message, or a question about the person shows anything of Ana.
 func sees(t *testing.T, ctx context.Context, api server.API) bool {
 	answer, err := api.Search(ctx, server.SearchRequest{Query: "theremin"})

@@ -20,18 +20,27 @@ func TestExclude(t *testing.T) {
 		docs = append(docs, index.Document{Body: fmt.Sprint("common word", i), Subjects: []uint32{uint32(i % 4), 100}, Month: fmt.Sprint("20310", 1+i%3)})
 	}
 	apply(t, x, docs...)
+	hidden := func(seqs ...escrow.Seq) func(escrow.Seq) bool {
+		return func(seq escrow.Seq) bool { return slices.Contains(seqs, seq) }
+	}
+	crowd := make([]uint32, 10_000) // as many erasures may wait at once
+	for i := range crowd {
+		crowd[i] = uint32(1000 + i)
+	}
 	for name, r := range map[string]index.Request{
 		"person":              {Exclude: []uint32{1}},
 		"people":              {Exclude: []uint32{1, 2, 7}},
-		"messages":            {ExcludeSeqs: []escrow.Seq{0, 3, 39, 4711}},
-		"people and messages": {Exclude: []uint32{0}, ExcludeSeqs: []escrow.Seq{0, 1, 2}},
+		"messages":            {Hidden: hidden(0, 3, 39, 4711)},
+		"people and messages": {Exclude: []uint32{0}, Hidden: hidden(0, 1, 2)},
 		"everything":          {Exclude: []uint32{100}},
+		"every message":       {Hidden: func(escrow.Seq) bool { return true }},
+		"a crowd":             {Exclude: append(crowd, 1)},
 		"nothing":             {},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var want []escrow.Seq
 			for i, d := range docs {
-				if !slices.Contains(r.ExcludeSeqs, escrow.Seq(i)) && !slices.ContainsFunc(d.Subjects, func(leaf uint32) bool { return slices.Contains(r.Exclude, leaf) }) {
+				if (r.Hidden == nil || !r.Hidden(escrow.Seq(i))) && !slices.ContainsFunc(d.Subjects, func(leaf uint32) bool { return slices.Contains(r.Exclude, leaf) }) {
 					want = append(want, escrow.Seq(i))
 				}
 			}

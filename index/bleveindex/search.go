@@ -26,7 +26,7 @@ func (x *Index) Search(ctx context.Context, r index.Request) (index.Result, erro
 		return index.Result{}, err
 	}
 	start := x.now()
-	result := index.Result{Excluded: len(r.Exclude)+len(r.ExcludeSeqs) > 0}
+	result := index.Result{Excluded: len(r.Exclude) > 0 || r.Hidden != nil}
 	err := x.withSlot(ctx, func(ctx context.Context) error {
 		result.Position = x.Position() // before the snapshots: they may reflect more, not less
 		hits, err := x.everywhere(ctx, r, &result)
@@ -195,49 +195,6 @@ func (c *compiler) run(r index.Request, size int, order search.SortOrder) (hits 
 		hits = append(hits, found{Hit: index.Hit{Seq: seq, Score: d.Score}})
 	}
 	return hits, top.Total(), nil
-}
-
-// without leaves out of a searcher's hits what a request excludes, and closes the searcher if it fails.
-func (c *compiler) without(s search.Searcher, r index.Request) (search.Searcher, error) {
-	if len(r.Exclude)+len(r.ExcludeSeqs) == 0 {
-		return s, nil
-	}
-	not, err := c.excluded(r)
-	if err != nil {
-		return nil, closeAll([]search.Searcher{s}, err)
-	}
-	rest, err := searcher.NewBooleanSearcher(c.ctx, c.reader, s, nil, not, c.options())
-	if err != nil {
-		return nil, closeAll([]search.Searcher{s, not}, err)
-	}
-	return rest, nil
-}
-
-func (c *compiler) excluded(r index.Request) (search.Searcher, error) {
-	var list []search.Searcher
-	if len(r.Exclude) > 0 {
-		terms := make([]string, len(r.Exclude))
-		for i, leaf := range r.Exclude {
-			terms[i] = subjectTerm(leaf)
-		}
-		people, err := c.key(terms...)
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, people)
-	}
-	if len(r.ExcludeSeqs) > 0 {
-		ids := make([]string, len(r.ExcludeSeqs))
-		for i, seq := range r.ExcludeSeqs {
-			ids[i] = docID(seq)
-		}
-		messages, err := searcher.NewDocIDSearcher(c.ctx, c.reader, ids, 1, search.SearcherOptions{Score: "none"})
-		if err != nil {
-			return nil, closeAll(list, err)
-		}
-		list = append(list, messages)
-	}
-	return c.any(list, nil)
 }
 
 func rootOf(q *index.Query) index.Node {
