@@ -103,6 +103,19 @@ func TestParseRefuses(t *testing.T) {
 	}
 }
 
+// TestMarshalRefuses: what could not be read again is not written.
+func TestMarshalRefuses(t *testing.T) {
+	at := func(bytes int) events.Event {
+		return events.Event{ID: "1", Source: "s", Fact: events.LogIncident{Quarantined: make([]byte, bytes)}}
+	}
+	if _, err := events.Marshal(at(escrow.MaxImport)); err != nil {
+		t.Errorf("the largest import in quarantine: %v", err)
+	}
+	if _, err := events.Marshal(at(events.MaxEventBytes/4*3 + 1)); escrow.KindOf(err) != escrow.Invalid {
+		t.Errorf("an event longer than is read: %v, want kind invalid", err)
+	}
+}
+
 func TestInSubject(t *testing.T) {
 	tenant, channel, err := events.ParseInSubject(events.InSubject("acme", "support-chat"))
 	if err != nil || tenant != "acme" || channel != "support-chat" {

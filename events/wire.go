@@ -30,13 +30,17 @@ type cloudEvent struct {
 	Data            json.RawMessage `json:"data"`
 }
 
-// Marshal returns the event as one CloudEvents 1.0 JSON object.
+// Marshal returns the event as one CloudEvents 1.0 JSON object. One of more than MaxEventBytes, which Parse would refuse, is an error of kind Invalid.
 func Marshal(e Event) ([]byte, error) {
 	data, err := json.Marshal(e.Fact)
 	if err != nil {
 		return nil, escrow.Errorf("events.Marshal", escrow.Internal, "%w", err)
 	}
-	return json.Marshal(cloudEvent{"1.0", e.ID, e.Source, e.Fact.Type(), e.Time.UTC(), "application/json", data})
+	b, err := json.Marshal(cloudEvent{"1.0", e.ID, e.Source, e.Fact.Type(), e.Time.UTC(), "application/json", data})
+	if err == nil && len(b) > MaxEventBytes {
+		return nil, escrow.Errorf("events.Marshal", escrow.Invalid, "an event of %d bytes is longer than %d and could not be read again", len(b), MaxEventBytes)
+	}
+	return b, err
 }
 
 // Parse is the inverse of Marshal. It is strict: an unknown type, an unknown field or trailing bytes are an error of kind Corrupt.
