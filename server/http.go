@@ -14,7 +14,7 @@ import (
 const (
 	// maxRequestBytes bounds a request; the longest is a query.
 	maxRequestBytes = 1 << 20
-	// maxActBytes bounds an act, which may name a million ranges of messages; see disposal.MaxRanges.
+	// maxActBytes bounds an act, which may name half a million ranges of messages; see disposal.MaxNamed.
 	maxActBytes = 64 << 20
 )
 

@@ -2,7 +2,8 @@ package certificate
 
 // Limits, all inclusive.
 const (
-	// MaxBytes bounds a certificate. The largest event is an order that names messages one by one, about 50 bytes each: a million.
+	// MaxBytes bounds a certificate. The largest events are a request and an order that names half a million ranges of messages (disposal.MaxNamed), up to 41
+	// bytes each.
 	MaxBytes = 64 << 20
 	// MaxRecords bounds the records of one: all officers that can be, added and removed, the steps, and the roots of years.
 	MaxRecords = 4096

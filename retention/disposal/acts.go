@@ -78,6 +78,9 @@ func (p *Pipeline) checkRequest(f events.ErasureRequested) error {
 		return escrow.Errorf("disposal.Record", escrow.Invalid,
 			"a request names people in the scope %q, messages in %q or %q, and neither in %q", events.ScopePerson, events.ScopeConversation, events.ScopeMessage, events.ScopeTenant)
 	}
+	if err := p.checkPeople(f.Subjects); err != nil {
+		return err
+	}
 	if err := p.checkRanges(f.Messages); err != nil {
 		return err
 	}
@@ -125,10 +128,24 @@ func (p *Pipeline) somethingAlive(f events.ErasureRequested) bool {
 	return false
 }
 
+// checkPeople says whether there are so many people, each of them. A number that was never given out must not be used up.
+func (p *Pipeline) checkPeople(leaves []uint32) error {
+	if len(leaves) > MaxNamed {
+		return escrow.Errorf("disposal.Record", escrow.Invalid, "the request names %d people, at most %d are possible; divide it", len(leaves), MaxNamed)
+	}
+	next := p.cfg.Directory.Next()
+	for _, leaf := range leaves {
+		if uint64(leaf) >= next {
+			return escrow.Errorf("disposal.Record", escrow.NotFound, "there is no person %d: the numbers below %d are given out", leaf, next)
+		}
+	}
+	return nil
+}
+
 // checkRanges says whether ranges of messages are sorted, disjoint, and of records there are.
 func (p *Pipeline) checkRanges(ranges []events.SeqRange) error {
-	if len(ranges) > MaxRanges {
-		return escrow.Errorf("disposal.Record", escrow.Invalid, "the messages are named in %d ranges, at most %d are possible; divide them", len(ranges), MaxRanges)
+	if len(ranges) > MaxNamed {
+		return escrow.Errorf("disposal.Record", escrow.Invalid, "the messages are named in %d ranges, at most %d are possible; divide them", len(ranges), MaxNamed)
 	}
 	size := p.cfg.Ledger.Size()
 	for i, r := range ranges {

@@ -158,11 +158,15 @@ func (p *Pipeline) due(ctx context.Context, o Options, r *Report) (*events.Erasu
 	if err != nil {
 		return nil, err
 	}
+	var allowed []Case
 	for _, c := range cases {
 		if err := p.mayOrder(&c, sealed); err != nil {
 			r.Deferred = append(r.Deferred, Deferred{c.Seq, err})
 			continue
 		}
+		allowed = append(allowed, c)
+	}
+	for _, c := range oneOrder(allowed) {
 		include(order, &c)
 	}
 	if order.Tenant {
@@ -173,7 +177,7 @@ func (p *Pipeline) due(ctx context.Context, o Options, r *Report) (*events.Erasu
 		order.IngestDays = ingest
 	}
 	slices.Sort(order.Subjects)
-	order.Subjects = slices.Compact(order.Subjects)
+	order.Subjects, order.Messages = slices.Compact(order.Subjects), union(order.Messages)
 	return named(order), nil
 }
 
@@ -203,12 +207,26 @@ func named(o *events.ErasureExecuted) *events.ErasureExecuted {
 	return o
 }
 
+// oneOrder returns the requests that one order can name, the rest are for the next. The end of the tenant, which comes last, needs no names.
+func oneOrder(cases []Case) []Case {
+	if n := len(cases); n > 0 && cases[n-1].Request.Scope == events.ScopeTenant {
+		return cases
+	}
+	named := 0
+	for i, c := range cases {
+		if named += len(c.Request.Subjects) + len(c.Request.Messages); named > MaxNamed {
+			return cases[:i]
+		}
+	}
+	return cases
+}
+
 // include adds what a request names to an order.
 func include(o *events.ErasureExecuted, c *Case) {
 	o.Requests = append(o.Requests, c.Seq)
 	o.Scope, o.Basis, o.Case = c.Request.Scope, c.Request.Basis, c.Request.Case
 	o.Subjects = append(o.Subjects, c.Request.Subjects...)
-	o.Messages = union(o.Messages, c.Request.Messages)
+	o.Messages = append(o.Messages, c.Request.Messages...)
 	o.Tenant = o.Tenant || c.Request.Scope == events.ScopeTenant
 }
 

@@ -3,7 +3,10 @@ package disposal_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
+	"math"
+	"slices"
 	"testing"
 	"time"
 
@@ -116,4 +119,17 @@ func (v *vault) certified() (requests, orders int) {
 		return err
 	}))
 	return requests, orders
+}
+
+// TestLargestRequestFits: the largest request and an order that has it fit into a certificate.
+func TestLargestRequestFits(t *testing.T) {
+	size := func(ranges int) int {
+		f := events.ErasureRequested{Scope: events.ScopeMessage, Messages: slices.Repeat([]events.SeqRange{{From: math.MaxUint32, To: math.MaxUint32}}, ranges)}
+		raw := must(events.Marshal(events.Event{Fact: f}))(t)
+		return len(must(json.Marshal(string(raw)))(t))
+	}
+	const other = 4 << 20 // officers and steps
+	if n := 2*(size(1001)-size(1))/1000*disposal.MaxNamed + other; n > certificate.MaxBytes {
+		t.Errorf("a certificate could have %d bytes, more than %d", n, certificate.MaxBytes)
+	}
 }

@@ -11,8 +11,9 @@ const (
 	MaxCoolingOff = 14 * day
 	// IndexTime is the time within which an ordered erasure is purged from the index.
 	IndexTime = 24 * time.Hour
-	// MaxRanges bounds the ranges of messages one request or hold names: an event is held in memory whole, and a range takes about 30 bytes in it.
-	MaxRanges = 1 << 20
+	// MaxNamed bounds the people and ranges of messages one request, hold or order names together: an event is held in memory whole, a range takes up to 41
+	// bytes in it, and a certificate has those of the request and those of the order.
+	MaxNamed = 1 << 19
 	// MaxClockJump is how far the clock may be ahead of the last expiry without anybody confirming it: expiry runs every day, a machine is seldom off for
 	// longer, and a clock that is wrong is usually wrong by years.
 	MaxClockJump = 7 * day

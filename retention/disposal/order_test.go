@@ -3,6 +3,7 @@ package disposal_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -105,6 +106,31 @@ func TestOldDirectoriesDie(t *testing.T) {
 	_, bob := now.Lookup(identity("bob"))
 	if ana || !bob {
 		t.Errorf("the directory of now knows ana: %v, bob: %v", ana, bob)
+	}
+}
+
+// TestOrdersAreBounded: requests that name more than an order can hold are divided over several, but for the end of the tenant, which takes all.
+func TestOrdersAreBounded(t *testing.T) {
+	v := found(t, settings{terms: disposal.Terms{CoolingOff: time.Hour}})
+	v.directory.Used(disposal.MaxNamed)
+	half := make([]uint32, disposal.MaxNamed/2)
+	for i := range half {
+		half[i] = uint32(i)
+	}
+	first, second, third := v.request(person(half...)), v.request(person(disposal.MaxNamed-1, disposal.MaxNamed)), v.request(person(half...))
+	_, err := v.try("dpo", person(make([]uint32, disposal.MaxNamed+1)...))
+	wantKind(t, "a request for too many", err, escrow.Invalid, "divide")
+	v.move(2 * time.Hour)
+	if r := v.advance(disposal.Options{}); !slices.Equal(r.Requests, []escrow.Seq{first, second}) {
+		t.Errorf("the first order carries out %v", r.Requests)
+	}
+	if r := v.advance(disposal.Options{}); !slices.Equal(r.Requests, []escrow.Seq{third}) {
+		t.Errorf("the second order carries out %v", r.Requests)
+	}
+	other, rest := v.request(person(disposal.MaxNamed-2)), v.request(everything())
+	v.move(2 * time.Hour)
+	if r := v.advance(disposal.Options{}); !slices.Equal(r.Requests, []escrow.Seq{other, rest}) || !v.keys.Terminated() {
+		t.Errorf("the end of the tenant carries out %v", r.Requests)
 	}
 }
 

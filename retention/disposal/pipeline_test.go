@@ -91,6 +91,7 @@ func TestRecordRefuses(t *testing.T) {
 	refused("a stranger", "clerk", person(ana), escrow.Denied)
 	refused("people and messages", "dpo", events.ErasureRequested{Scope: "person", Subjects: []uint32{1}, Messages: events.Ranges([]escrow.Seq{seq})}, escrow.Invalid)
 	refused("a person without a number", "dpo", events.ErasureRequested{Scope: "person"}, escrow.Invalid)
+	refused("somebody there is not", "dpo", person(ana, 99), escrow.NotFound, "99")
 	refused("an order", "dpo", events.ErasureRequested{Scope: "expiry"}, escrow.Invalid)
 	refused("a record that is not there", "dpo", messages(99), escrow.NotFound, "99")
 	refused("ranges out of order", "dpo", events.ErasureRequested{Scope: "message", Messages: []events.SeqRange{{From: seq, To: seq}, {From: seq, To: seq}}}, escrow.Invalid)
