@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"strconv"
 	"strings"
 	"time"
 
@@ -410,6 +411,9 @@ func (r *jsonReader) metadata() (map[string]string, error) {
 		value, err := r.boundedText(0, escrow.MaxMetadataBytes)
 		if err != nil {
 			return invalidf("entry %d: %v", n, err) // opaque: a problem has a text only
+		}
+		if _, taken := entries[key]; taken {
+			key += " " + strconv.Itoa(n)
 		}
 		entries[key] = value
 		return nil

@@ -307,7 +307,11 @@ func (s *jsonSplitter) value(key string) error {
 				s.visit("", s.r.key, k)
 			}
 			s.path = append(s.path, k)
-			err := s.value(k)
+			name := k
+			if key == "metadata" {
+				name = "" // chosen by the platform: it says nothing about the value
+			}
+			err := s.value(name)
 			s.path = s.path[:len(s.path)-1]
 			return err
 		})
