@@ -3,6 +3,9 @@ package ingest
 import (
 	"context"
 	"log/slog"
+	"maps"
+	"slices"
+	"strings"
 	"sync"
 
 	"escrow"
@@ -252,7 +255,34 @@ func Document(o Opened) index.Document {
 			d.Transcripts = append(d.Transcripts, a.Transcript)
 		}
 	}
+	if o.Erased+o.Cut > 0 {
+		withoutThePlaceholder(&d)
+	}
 	return d
+}
+
+// withoutThePlaceholder takes out of a document what stands where somebody was: nobody is found by having been erased.
+func withoutThePlaceholder(d *index.Document) {
+	clean := func(s string) string { return strings.ReplaceAll(s, Placeholder, "…") }
+	for _, whole := range []*string{&d.ID, &d.Conversation, &d.Body} { // a conversation "…" would join those of several people
+		if *whole == Placeholder {
+			*whole = ""
+		}
+	}
+	d.Title = clean(d.Title)
+	for _, list := range []*[]string{&d.Tags, &d.Files, &d.Transcripts} {
+		cleaned := make([]string, len(*list))
+		for i, s := range *list {
+			cleaned[i] = clean(s)
+		}
+		*list = cleaned
+	}
+	metadata := make(map[string]string, len(d.Metadata))
+	for _, key := range slices.Sorted(maps.Keys(d.Metadata)) {
+		k := clean(key)
+		metadata[k] = strings.TrimSpace(metadata[k] + "\n" + clean(d.Metadata[key])) // a key of that name may be there
+	}
+	d.Metadata = metadata
 }
 
 // person returns what is searchable about a participant: nothing if erased.

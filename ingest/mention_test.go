@@ -144,6 +144,38 @@ func TestSplitMentions(t *testing.T) {
 	}
 }
 
+// Where strings of a message are a reader's and nothing else, all of them go with that reader, what is left keeps its form, and nobody is found by being gone.
+func TestErasedStrings(t *testing.T) {
+	s := newShelf(t, newVault(t, nil, nil))
+	seq := s.chat("chat", `{"id":"1","from":{"id":"email:bo@example.net"},"to":[{"id":"email:ana@example.org","name":"Anastasia"},{"id":"user:U777","name":"Cyrus"}],
+		"conversation":"ana@example.org","title":"Anastasia","tags":["ana@example.org","Anastasia","blue"],"body":{"text":"hello there"},
+		"metadata":{"ana@example.org":"owner","Anastasia":"sponsor","user:U777":"watcher","type":"ana@example.org","role":"Anastasia"},
+		"attachments":[{"name":"Anastasia","data":"aGk=","transcript":"Anastasia"}]}`)
+	s.follow()
+	s.found("anastasia", seq)
+	s.found("in:ana@example.org", seq)
+	s.erase("email:ana@example.org", "chat")
+	s.follow()
+	o := must(s.open(seq))(t)
+	if m := o.Message; len(m.Defects) > 0 || m.Text != "hello there" || m.Metadata["user:U777"] != "watcher" || len(m.Metadata) != 5 || len(m.Tags) != 2 {
+		t.Errorf("%v: %+v", m.Defects, m.Metadata)
+	}
+	if left := string(o.Envelope.Original); containsText(left, "Anastasia") || containsText(left, "ana@") {
+		t.Errorf("left: %s", left)
+	}
+	for _, q := range []string{"anastasia", "ana", "erased", "person", "in:erased:person", "id:erased:person"} {
+		s.found(q)
+	}
+	for _, q := range []string{"hello", "meta:owner", "meta:sponsor", "cyrus", "tag:blue", "to:cyrus"} {
+		s.found(q, seq)
+	}
+	if seqs := must(s.index.ConversationSeqs(t.Context(), "chat", ingest.Placeholder))(t); len(seqs) > 0 {
+		t.Errorf("the conversation of nobody is %v", seqs)
+	}
+	s.same()
+	s.audit()
+}
+
 // The parts of a message about somebody go with that person, and nothing else does.
 func TestErasedMention(t *testing.T) {
 	s := newShelf(t, newVault(t, nil, nil))
