@@ -12,6 +12,9 @@ const removed = " (deleted)"
 // heldFiles returns the segment files in dir that were removed and which this process still has open or mapped: their words can still be read through
 // it. It knows of Linux only, from /proc/self; elsewhere it returns nothing.
 func heldFiles(dir string) []string {
+	if resolved, err := filepath.EvalSymlinks(dir); err == nil { // else it has gone, and nothing in it was removed singly
+		dir = resolved // which is what the system calls it
+	}
 	var held []string
 	note := func(path string) {
 		if name, ok := strings.CutSuffix(path, segmentSuffix+removed); ok && filepath.Dir(name) == dir {
