@@ -261,10 +261,16 @@ func (x *Index) Position() escrow.TreeSize {
 
 // all returns the open partitions, oldest month first.
 func (x *Index) all() ([]*partition, error) {
+	list, _, err := x.view()
+	return list, err
+}
+
+// view is all with the position that they have reached at least: a Reset changes both at once.
+func (x *Index) view() ([]*partition, escrow.TreeSize, error) {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
 	if x.closed {
-		return nil, errClosed()
+		return nil, 0, errClosed()
 	}
 	list := make([]*partition, 0, len(x.partitions))
 	for _, p := range x.partitions {
@@ -276,7 +282,7 @@ func (x *Index) all() ([]*partition, error) {
 		}
 		return 1
 	})
-	return list, nil
+	return list, x.position, nil
 }
 
 func errClosed() error {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -360,4 +361,31 @@ func answers(t *testing.T, x *bleveindex.Index, docs []index.Document) map[strin
 		}
 	}
 	return found
+}
+
+// A search beside a Reset finds everything, or says that it does not know the records, or fails; it never finds nothing and calls that whole.
+func TestSearchBesideReset(t *testing.T) {
+	x := open(t, t.TempDir(), &fakeKeys{})
+	ctx, stop := context.WithCancel(context.Background())
+	var searches sync.WaitGroup
+	for range 3 {
+		searches.Go(func() {
+			for ctx.Err() == nil {
+				r, err := x.Search(context.Background(), index.Request{})
+				if err == nil && r.Position == 1 && r.Total != 1 {
+					t.Errorf("%d of 1 found", r.Total)
+				}
+			}
+		})
+	}
+	for range 15 {
+		doc := index.Document{Body: "word", Month: "203101"}
+		complete(&doc)
+		change(t, x, bleveindex.Batch{Docs: []index.Document{doc}, Position: 1})
+		if _, err := x.Reset(context.Background()); err != nil {
+			t.Error(err)
+		}
+	}
+	stop()
+	searches.Wait()
 }

@@ -28,7 +28,6 @@ func (x *Index) Search(ctx context.Context, r index.Request) (index.Result, erro
 	start := x.now()
 	result := index.Result{Excluded: len(r.Exclude) > 0 || r.Hidden != nil}
 	err := x.withSlot(ctx, func(ctx context.Context) error {
-		result.Position = x.Position() // before the snapshots: they may reflect more, not less
 		hits, err := x.everywhere(ctx, r, &result)
 		result.Hits = page(hits, r)
 		return err
@@ -80,10 +79,11 @@ type found struct {
 
 // everywhere searches all partitions and adds up what they find.
 func (x *Index) everywhere(ctx context.Context, r index.Request, result *index.Result) ([]found, error) {
-	partitions, err := x.all()
+	partitions, position, err := x.view()
 	if err != nil {
 		return nil, err
 	}
+	result.Position = position // before the snapshots: they may reflect more, not less
 	var hits []found
 	for _, p := range partitions {
 		err := x.inPartition(ctx, p, func(s *scorch.IndexSnapshot, c *compiler) error {
