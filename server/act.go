@@ -316,10 +316,7 @@ func (t *Tenant) everyHit(ctx context.Context, q *index.Query) ([]escrow.Seq, er
 	if err := t.sealAcknowledged(ctx); err != nil {
 		return nil, err
 	}
-	if err := t.Indexer.Follow(ctx, t.Ledger.Size()); err != nil {
-		return nil, err
-	}
-	seqs, err := t.Index.Matches(ctx, q)
+	seqs, err := t.whole(ctx, func() ([]escrow.Seq, error) { return t.Index.Matches(ctx, q) })
 	if err == nil && len(seqs) == 0 {
 		err = escrow.Errorf("server.Act", escrow.NotFound, "the query finds no message, so there is nothing to hold")
 	}

@@ -70,7 +70,7 @@ func (t *Tenant) concerned(ctx context.Context, f events.ErasureRequested) (iter
 	case events.ScopePerson:
 		var seqs []escrow.Seq
 		for _, leaf := range f.Subjects {
-			of, err := t.Index.SubjectSeqs(ctx, leaf)
+			of, err := t.whole(ctx, func() ([]escrow.Seq, error) { return t.Index.SubjectSeqs(ctx, leaf) })
 			if err != nil {
 				return nil, err
 			}
@@ -163,6 +163,21 @@ func (t *Tenant) resolve(ctx context.Context, target Target) (resolved, error) {
 	return resolved{scope: events.ScopeTenant}, nil
 }
 
+// whole asks an index that knows every record there is now: what it leaves out would not be erased, or not be held. Where the index was emptied meanwhile, to
+// be built anew, it asks again.
+func (t *Tenant) whole(ctx context.Context, ask func() ([]escrow.Seq, error)) ([]escrow.Seq, error) {
+	size := t.Ledger.Size()
+	for {
+		if err := t.Indexer.Follow(ctx, size); err != nil {
+			return nil, err
+		}
+		seqs, err := ask()
+		if t.Index.Position() >= size {
+			return seqs, err
+		}
+	}
+}
+
 // named lists the scopes a target names.
 func (t Target) named() (scopes []string) {
 	if len(t.Person) > 0 {
@@ -206,7 +221,9 @@ func (t *Tenant) resolveConversation(ctx context.Context, target Target) (resolv
 		return r, escrow.Errorf("server.Erase", escrow.Invalid, "a conversation belongs to a channel; name it with --channel")
 	}
 	var err error
-	r.messages, err = t.Index.ConversationSeqs(ctx, target.Channel, target.Conversation)
+	r.messages, err = t.whole(ctx, func() ([]escrow.Seq, error) {
+		return t.Index.ConversationSeqs(ctx, target.Channel, target.Conversation)
+	})
 	if err == nil && len(r.messages) == 0 {
 		err = escrow.Errorf("server.Erase", escrow.NotFound, "no message that is still readable belongs to this conversation")
 	}
