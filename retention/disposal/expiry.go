@@ -26,10 +26,11 @@ func (p *Pipeline) dueDays(now time.Time, o Options, r *Report) []events.DayRang
 	return due
 }
 
-// nextDay returns the first day not ordered to expire: nothing is due before the day the archive was founded, unless the clock was wrong then.
+// nextDay returns the first day not ordered to expire. The first order is of all days since 1970, because a clock that was behind may have let something
+// arrive before the archive was founded; it has time until the day of the founding is over.
 func (s *projection) nextDay(ordered, today uint32) uint32 {
-	if ordered == 0 && today >= s.first {
-		return s.first
+	if ordered == 0 && today == s.first {
+		return today
 	}
 	return ordered
 }

@@ -136,6 +136,28 @@ func TestFoundedWithAWrongClock(t *testing.T) {
 	v.want("when the day is over", seq, "")
 }
 
+// TestReceivedBeforeTheFounding: what a clock that was behind let arrive before the day the archive was founded expires as well, and when such days have
+// ended nothing can be sealed for them.
+func TestReceivedBeforeTheFounding(t *testing.T) {
+	v := found(t, settings{})
+	const year = 365 * 24 * time.Hour
+	v.move(-year)
+	early, past := v.put("principal", "ana"), v.today()
+	v.want("while the clock is behind", early, "body of ana|ana")
+	v.move(year + 24*time.Hour)
+	v.advance(disposal.Options{})
+	v.want("when it is right", early, "")
+	v.move(24 * time.Hour)
+	v.advance(disposal.Options{})
+	if v.keys.Alive(v.keys.Ref(keytree.KindIngestDay, past)) {
+		t.Error("the day of the log is still there")
+	}
+	v.move(-year)
+	if _, err := v.seal(0, 1, "principal", "ana"); escrow.KindOf(err) != escrow.Erased {
+		t.Errorf("sealed for a day that is over: %v", err)
+	}
+}
+
 // TestClock: a clock that is far ahead makes nothing expire until somebody confirms it, one that is behind makes nothing due.
 func TestClock(t *testing.T) {
 	v := found(t, settings{})

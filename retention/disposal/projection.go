@@ -36,7 +36,7 @@ type projection struct {
 	committed events.EpochCommitted
 	tenant    bool // the end of the tenant was ordered
 
-	first     uint32            // day on which the archive was founded: nothing in it is due or was received before
+	first     uint32            // day on which the archive was founded
 	expired   map[uint16]uint32 // class → first day not ordered to expire yet
 	ingested  uint32            // first day of the log not ordered to expire yet
 	beat      time.Time         // when something was last ordered because of the clock; at first when the archive was founded
