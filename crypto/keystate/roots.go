@@ -142,10 +142,14 @@ func (c *content) retire(live []uint64, now time.Time) error {
 
 // DestroyRoots destroys in every root store the roots retired at that time or before, and returns their epochs. An epoch that failed in one store stays
 // in the list, and the next call goes on. An epoch below the present one that is not in Retired has been destroyed: so it can be told after a crash
-// which were. Errors of kind Unavailable: some roots may be destroyed and not returned yet.
+// which were. A root that was retired in the future, by a clock that was ahead, counts as retired now. Errors of kind Unavailable: some roots may be
+// destroyed and not returned yet.
 func (s *State) DestroyRoots(ctx context.Context, retiredBefore time.Time) (epochs []uint64, err error) {
 	if s.Stale() {
 		return nil, escrow.Errorf("keystate.DestroyRoots", escrow.Conflict, "this key state is an older copy: no root is destroyed before it is up to date")
+	}
+	if err := s.rightRetired(); err != nil {
+		return nil, err
 	}
 	var failures []error
 	for _, r := range s.Retired() {
@@ -168,6 +172,23 @@ func (s *State) DestroyRoots(ctx context.Context, retiredBefore time.Time) (epoc
 		return nil, err
 	}
 	return epochs, errors.Join(failures...)
+}
+
+// rightRetired makes roots that were retired in the future, by a clock that was ahead, retired now: else they would be kept until then.
+func (s *State) rightRetired() error {
+	now := time.Unix(s.store.cfg.Now().Unix(), 0).UTC()
+	ahead := func(r Retired) bool { return r.At.After(now) }
+	if !slices.ContainsFunc(s.Retired(), ahead) {
+		return nil
+	}
+	return s.Update(func(tx *Tx) error {
+		for i, r := range tx.c.retired {
+			if ahead(r) {
+				tx.c.retired[i].At = now
+			}
+		}
+		return nil
+	})
 }
 
 func (s *State) destroyRoot(ctx context.Context, epoch uint64) error {

@@ -203,6 +203,22 @@ func TestDestroyRootsByTime(t *testing.T) {
 	}
 }
 
+// TestRetiredInTheFuture: a root that was retired while the clock was years ahead counts as retired when the clock is right again.
+func TestRetiredInTheFuture(t *testing.T) {
+	const day = 24 * time.Hour
+	r := newRig(t, vfs.NewMem(), 2)
+	s := r.create(t)
+	r.now = start.Add(3650 * day)
+	update(t, s, puncture(1))
+	for d, want := range [][]uint64{nil, nil, {1}} {
+		r.now = start.Add(time.Duration(d) * day)
+		s = r.reopen(t)
+		if got, err := s.DestroyRoots(t.Context(), r.now.Add(-2*day)); err != nil || !slices.Equal(got, want) {
+			t.Errorf("day %d: epochs %v destroyed, error %v; want %v", d, got, err, want)
+		}
+	}
+}
+
 // TestDestroyRootsResumes fails each call of each store while three roots are destroyed.
 func TestDestroyRootsResumes(t *testing.T) {
 	base := newRig(t, vfs.NewMem(), 2)
