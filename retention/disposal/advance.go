@@ -96,7 +96,7 @@ func joined(errs ...error) error {
 }
 
 // orderDue writes one order of everything due, after the slots that spare what is held. It works from what was true at one moment: if officers acted before
-// the order was written, it looks again, the last time with officers waiting.
+// the order was written, or the clock went back, it looks again, the last time with officers waiting.
 func (p *Pipeline) orderDue(ctx context.Context, o Options, r *Report) error {
 	const patience = 3
 	for try := range patience {
@@ -112,7 +112,7 @@ func (p *Pipeline) tryOrder(ctx context.Context, o Options, r *Report, alone boo
 		p.acting.Lock()
 		defer p.acting.Unlock()
 	}
-	acts := p.acts()
+	acts, began := p.acts(), p.cfg.Now()
 	order, err := p.due(ctx, o, r)
 	if err != nil || order == nil {
 		return true, err
@@ -126,6 +126,9 @@ func (p *Pipeline) tryOrder(ctx context.Context, o Options, r *Report, alone boo
 		if p.acts() != acts {
 			return false, nil
 		}
+	}
+	if p.cfg.Now().Before(began) { // the clock was set back: what was due may not be, at the time the order would have
+		return false, nil
 	}
 	seq, err := p.append(ctx, *order)
 	if err != nil {

@@ -56,6 +56,52 @@ func TestCertificates(t *testing.T) {
 	}
 }
 
+// TestOneCertificateFails: a request that cannot be certified keeps no other from it.
+func TestOneCertificateFails(t *testing.T) {
+	failing := escrow.Seq(0)
+	v := found(t, settings{certify: func(_ context.Context, seq escrow.Seq) (string, error) {
+		if seq == failing {
+			return "", escrow.Errorf("test", escrow.Forged, "an unsound story")
+		}
+		return "d1", nil
+	}})
+	v.putClass(1, 100, "principal", "ana", "bob")
+	failing = v.request(person(v.subject("ana")))
+	other := v.request(person(v.subject("bob")))
+	r, err := v.Advance(ctx(), disposal.Options{})
+	wantKind(t, "one fails", err, escrow.Forged, "step certify", fmt.Sprint("request ", failing))
+	if !slices.Equal(r.Certified, []escrow.Seq{other}) {
+		t.Errorf("certified are %v, want %v", r.Certified, other)
+	}
+}
+
+// TestClockStepsBack: an order is not written at a time at which what it carries out was not due yet, for no certificate could be made of it.
+func TestClockStepsBack(t *testing.T) {
+	var v *vault
+	back := 0
+	s := settings{terms: disposal.Terms{CoolingOff: time.Hour}, certify: func(ctx context.Context, seq escrow.Seq) (string, error) {
+		return certificate.Digest(ctx, v.ledger, seq)
+	}}
+	s.sealed = func(context.Context) (bool, error) {
+		if back--; back >= 0 {
+			v.move(-time.Minute)
+		}
+		return true, nil
+	}
+	v = found(t, s)
+	v.putClass(1, 100, "principal", "ana")
+	request := v.request(person(v.subject("ana")))
+	v.move(time.Hour)
+	back = 1
+	if r := v.advance(disposal.Options{}); r.Order != nil {
+		t.Error("ordered a minute before the cooling-off time is over")
+	}
+	v.move(time.Minute)
+	if r := v.advance(disposal.Options{}); !slices.Equal(r.Certified, []escrow.Seq{request}) {
+		t.Errorf("report %+v", r)
+	}
+}
+
 // TestLatePurge: an index that cannot be purged for a day keeps the keys of its files for a day longer, and the request waits for the roots of that day.
 func TestLatePurge(t *testing.T) {
 	var v *vault

@@ -3,6 +3,8 @@ package disposal
 import (
 	"context"
 	"encoding/hex"
+	"errors"
+	"fmt"
 	"math"
 	"slices"
 
@@ -262,23 +264,30 @@ func (p *Pipeline) destroyFileKeys(ctx context.Context) error {
 	return p.commitEpoch(ctx)
 }
 
-// certify ends the requests of which nothing is left to do.
+// certify ends the requests of which nothing is left to do. One that cannot be certified keeps no other from it.
 func (p *Pipeline) certify(ctx context.Context, r *Report) error {
 	if p.cfg.Certify == nil {
 		return nil
 	}
+	var failures []error
 	for _, c := range p.Cases() {
 		if c.Purged == nil || c.Destroyed == nil || c.Certified != nil {
 			continue
 		}
-		digest, err := p.cfg.Certify(ctx, c.Seq)
-		if err != nil {
-			return err
-		}
-		if _, err := p.append(ctx, events.ErasureCertified{Request: c.Seq, Digest: digest}); err != nil {
-			return err
+		if err := p.certifyOne(ctx, c.Seq); err != nil {
+			failures = append(failures, fmt.Errorf("request %d: %w", c.Seq, err))
+			continue
 		}
 		r.Certified = append(r.Certified, c.Seq)
 	}
-	return nil
+	return errors.Join(failures...)
+}
+
+func (p *Pipeline) certifyOne(ctx context.Context, request escrow.Seq) error {
+	digest, err := p.cfg.Certify(ctx, request)
+	if err != nil {
+		return err
+	}
+	_, err = p.append(ctx, events.ErasureCertified{Request: request, Digest: digest})
+	return err
 }
