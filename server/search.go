@@ -71,10 +71,7 @@ func (a *Archive) Search(ctx context.Context, req SearchRequest) (SearchAnswer, 
 // restricted returns what the index may still name and nobody may be shown: people and messages whose erasure is approved. hidden is nil where there is no
 // such message. What was purged is in no index, however far it got: it was removed, or its keys were gone when it was built.
 func (t *Tenant) restricted() (subjects []uint32, hidden func(escrow.Seq) bool) {
-	for _, c := range t.Disposal.Cases() {
-		if c.Approved == nil || c.Withdrawn != nil || c.Purged != nil {
-			continue
-		}
+	for _, c := range t.Disposal.RestrictingCases() {
 		everything := c.Request.Scope == events.ScopeTenant // the index keeps it until it goes as a whole
 		if c.Restricted != nil && escrow.TreeSize(c.Restricted.Seq) < t.Index.Position() && !everything {
 			continue // the index has followed: it names none of it

@@ -52,7 +52,7 @@ func (p *Pipeline) RestrictedSubjects() []uint32 {
 }
 
 func (s *projection) messageRestricted(seq escrow.Seq) bool {
-	for _, c := range s.restricting {
+	for _, c := range s.single { // asked for every message that is opened
 		if c.Request.Scope == events.ScopeTenant || within(c.Request.Messages, seq) {
 			return !s.held(seq)
 		}
@@ -196,6 +196,17 @@ func (p *Pipeline) Cases() []Case {
 		out = append(out, *c)
 	}
 	slices.SortFunc(out, func(a, b Case) int { return cmp.Compare(a.Seq, b.Seq) })
+	return out
+}
+
+// RestrictingCases returns the requests that restrict now, in no order.
+func (p *Pipeline) RestrictingCases() []Case {
+	p.state.mu.RLock()
+	defer p.state.mu.RUnlock()
+	out := make([]Case, len(p.state.restricting))
+	for i, c := range p.state.restricting {
+		out[i] = *c
+	}
 	return out
 }
 

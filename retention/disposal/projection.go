@@ -27,6 +27,7 @@ type projection struct {
 	holds    []*Hold              // by number, which are dense from 0
 
 	restricting []*Case                     // cases that restrict now
+	single      []*Case                     // those of them that restrict messages, and not people
 	subjects    map[uint32]bool             // subjects restricted now
 	slotted     map[escrow.Seq][]escrow.Seq // message → HoldSlotsAdded records with slots of it
 	slotHold    map[escrow.Seq]uint32       // HoldSlotsAdded record → its hold
@@ -149,13 +150,16 @@ func (s *projection) applyRequest(f events.Fact, at *Step) {
 
 // restrict computes what is restricted now.
 func (s *projection) restrict() {
-	s.restricting = s.restricting[:0]
+	s.restricting, s.single = s.restricting[:0], s.single[:0]
 	clear(s.subjects)
 	for _, c := range s.active {
 		if !c.restricts() {
 			continue
 		}
 		s.restricting = append(s.restricting, c)
+		if c.Request.Scope == events.ScopeTenant || len(c.Request.Messages) > 0 {
+			s.single = append(s.single, c)
+		}
 		for _, leaf := range c.Request.Subjects {
 			s.subjects[leaf] = true
 		}
