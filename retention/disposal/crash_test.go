@@ -203,12 +203,30 @@ func TestEveryOperationFailsOnce(t *testing.T) {
 			}
 			if _, err := run.Advance(context.Background(), disposal.Options{}); err == nil {
 				run.complete(what + ", going on")
+				run.counted(what)
 			}
 			run.close()
 			c.resumeOrComplete(t, what, mem)
 			if t.Failed() || passed {
 				break
 			}
+		}
+	}
+}
+
+// counted checks that the epoch which carries an order out says that shares were destroyed, also where the change was made and its error came after.
+func (v *vault) counted(what string) {
+	v.t.Helper()
+	ordered := false
+	for _, f := range v.facts(0) {
+		switch f := f.(type) {
+		case events.ErasureExecuted:
+			ordered = true
+		case events.EpochCommitted:
+			if ordered && f.Shares == 0 {
+				v.t.Errorf("%s: epoch %d carries an order out and counts no share", what, f.Epoch)
+			}
+			ordered = false
 		}
 	}
 }

@@ -59,7 +59,7 @@ type Pipeline struct {
 
 	owed              []uint32 // leaves of index files that are gone, whose keys could not be destroyed yet
 	destroyed         int      // shares, since the last EpochCommitted
-	uncounted         bool     // a crash lost how many
+	uncounted         bool     // a crash or a failed change lost how many
 	removed, redacted int      // documents, since the last IndexPurged
 
 	gated   atomic.Bool // Gate has returned nil

@@ -54,6 +54,7 @@ func (p *Pipeline) puncture(ctx context.Context, ordered escrow.TreeSize) (int, 
 	})
 	p.applied.Ring() // after an error as well: the change may have been made
 	if err != nil {
+		p.uncounted = true // the next change finds what this one destroyed, if it did, and does not say how much
 		return 0, err
 	}
 	p.destroyed += destroyed
