@@ -4,7 +4,7 @@ FUZZTIME ?= 60
 COUNT ?= 10
 RACE = ./events/... ./archive/... ./crypto/... ./index/... ./ingest/... ./retention/... ./server/...
 
-.PHONY: help test check race mutants fuzz soak bench bench-keys ci
+.PHONY: help test check race mutants fuzz soak bench bench-keys bench-erase ci
 
 help:
 	@echo "test   all tests"
@@ -14,6 +14,7 @@ help:
 	@echo "fuzz   every fuzz target for FUZZTIME=$(FUZZTIME) seconds"
 	@echo "soak   end-to-end tests with kills and full disks, COUNT=$(COUNT) times"
 	@echo "bench  throughput beside the same work without an archive"
+	@echo "bench-erase  time to unreadable for a person with 10 messages and with a million"
 	@echo "bench-keys  size and time of the keys of ten million subjects"
 	@echo "ci     everything, as .ci/run"
 
@@ -41,6 +42,9 @@ soak:
 
 bench:
 	go run ./cmd/escrow bench
+
+bench-erase:
+	ESCROW_LARGE=1 go test -run "^$$" -bench Unreadable -benchtime 1x ./retention/disposal
 
 bench-keys:
 	ESCROW_LARGE=1 go test -count=1 -v -timeout 30m -run TestTenMillionSubjects ./crypto/keystate

@@ -17,7 +17,7 @@ func TestPages(t *testing.T) {
 			t.Fatal(err)
 		}
 		pages += string(text)
-		for _, name := range regexp.MustCompile(`\b(?:Test|Fuzz)[A-Z]\w*`).FindAllString(string(text), -1) {
+		for _, name := range regexp.MustCompile(`\b(?:Test|Fuzz|Benchmark)[A-Z]\w*`).FindAllString(string(text), -1) {
 			if !declared[name] {
 				t.Errorf("%s names %s, and there is no such test", page, name)
 			}
@@ -36,11 +36,11 @@ func TestPages(t *testing.T) {
 	}
 }
 
-// declaredTests returns the names of all tests and fuzz targets of the module.
+// declaredTests returns the names of all tests, fuzz targets and benchmarks of the module.
 func declaredTests(t *testing.T) map[string]bool {
 	t.Helper()
 	declared := map[string]bool{}
-	pattern := regexp.MustCompile(`(?m)^func ((?:Test|Fuzz)\w+)\(`)
+	pattern := regexp.MustCompile(`(?m)^func ((?:Test|Fuzz|Benchmark)\w+)\(`)
 	err := filepath.WalkDir(root, func(path string, _ os.DirEntry, err error) error {
 		if err != nil || !strings.HasSuffix(path, "_test.go") {
 			return err

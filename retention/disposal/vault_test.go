@@ -304,7 +304,15 @@ func (v *vault) putClass(class uint16, days int, policy string, people ...string
 
 func (v *vault) seal(class uint16, days int, policy string, people ...string) (escrow.Seq, error) {
 	size := v.ledger.Size()
-	seq := escrow.Seq(size)
+	entry, err := v.entry(escrow.Seq(size), class, days, policy, people...)
+	if err != nil {
+		return 0, err
+	}
+	return escrow.Seq(size), v.ledger.AppendAt(ctx(), size, []archive.Entry{entry})
+}
+
+// entry seals a message as the record with number seq.
+func (v *vault) entry(seq escrow.Seq, class uint16, days int, policy string, people ...string) (archive.Entry, error) {
 	now := v.Now()
 	due := retention.Class{Number: class, Days: days}.Due(now)
 	life := []keytree.Ref{{Kind: keytree.KindRetention, Tree: class, Leaf: uint32(due)}, v.keys.Ref(keytree.KindMessage, uint32(seq))}
@@ -332,12 +340,11 @@ func (v *vault) seal(class uint16, days int, policy string, people ...string) (e
 	context := seal.Context{Tenant: "acme", Region: "eu", Seq: seq, Policy: seal.PolicyID{Name: policy, Version: 1}, Class: fmt.Sprint("c", class)}
 	blob, err := v.sealer.Seal(v.keys, context, facets)
 	if err != nil {
-		return 0, err
+		return archive.Entry{}, err
 	}
 	v.counter++
-	entry := archive.Entry{Header: archive.Header{Kind: archive.KindMessage, Time: now, Class: context.Class, Source: archive.Source{Tag: [16]byte{1}, Seq: v.counter},
-		Stream: archive.Stream{Tag: [16]byte{2}, Counter: v.counter}}, Blob: blob}
-	return seq, v.ledger.AppendAt(ctx(), size, []archive.Entry{entry})
+	return archive.Entry{Header: archive.Header{Kind: archive.KindMessage, Time: now, Class: context.Class, Source: archive.Source{Tag: [16]byte{1}, Seq: v.counter},
+		Stream: archive.Stream{Tag: [16]byte{2}, Counter: v.counter}}, Blob: blob}, nil
 }
 
 func ctx() context.Context { return context.Background() }
