@@ -44,17 +44,19 @@ func (d *Directory) Renew(position escrow.TreeSize) error {
 	return d.save(position)
 }
 
-// Outdated returns the leaves of earlier snapshots that are alive.
-func (d *Directory) Outdated(alive func(keytree.Ref) bool) []keytree.Ref {
+// Skip makes the next Renew leave out more leaves than were ever used. With an older copy of the keys those are alive again that were punctured since, and
+// snapshots were sealed under them.
+func (d *Directory) Skip() {
 	d.saving.Lock()
 	defer d.saving.Unlock()
-	var refs []keytree.Ref
-	for leaf := range d.leaf {
-		if ref := d.keys.Ref(keytree.KindRecord, leaf); alive(ref) {
-			refs = append(refs, ref)
-		}
-	}
-	return refs
+	d.leaf = max(d.leaf, uint32(min(uint64(d.firstLeaf())+skipped, math.MaxUint32)))
+}
+
+// Outdated returns how many leaves, from 0 on, are those of earlier snapshots.
+func (d *Directory) Outdated() uint32 {
+	d.saving.Lock()
+	defer d.saving.Unlock()
+	return d.leaf
 }
 
 func (d *Directory) save(position escrow.TreeSize) error {

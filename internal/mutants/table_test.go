@@ -215,8 +215,8 @@ var mutants = []mutant{
 	{
 		trap: "15 an old directory tells who was who",
 		file: "retention/disposal/steps.go",
-		old:  "\t\trefs = append(refs, p.cfg.Directory.Outdated(keys.Alive)...)\n",
-		new:  "",
+		old:  "if renew && tx.PunctureRange(",
+		new:  "if false && tx.PunctureRange(",
 		test: "./retention/disposal TestOldDirectoriesDie",
 	},
 	{
@@ -302,6 +302,13 @@ var mutants = []mutant{
 		old:  "io.CopyN(io.NewOffsetWriter(f, h.offset(i)), s.rand, h.rootSpan())",
 		new:  "io.CopyN(io.NewOffsetWriter(f, h.offset(i)), s.rand, 64)",
 		test: "./crypto/rootstore/file TestDestroyOverwritesInPlace",
+	},
+	{
+		trap: "15 an old directory tells who was who, under old keys",
+		file: "retention/disposal/steps.go",
+		old:  "\t\tp.cfg.Directory.Skip()\n",
+		new:  "",
+		test: "./retention/disposal TestOldDirectoriesStayDeadUnderOldKeys",
 	},
 	{
 		trap: "15 an old snapshot of the directory names who was forgotten",

@@ -109,6 +109,32 @@ func TestOldDirectoriesDie(t *testing.T) {
 	}
 }
 
+// TestOldDirectoriesStayDeadUnderOldKeys: an older copy of the keys, without a directory, opens no snapshot of one whose key was destroyed since.
+func TestOldDirectoriesStayDeadUnderOldKeys(t *testing.T) {
+	s := settings{terms: disposal.Terms{KeepRoots: 7 * dayLong}}
+	v := found(t, s)
+	v.putClass(1, 100, "principal", "ana", "bob", "cid")
+	check(t, v.directory.Save(v.ledger.Size()))
+	before := v.fs.(*vfs.Mem).Clone()
+	var olds []*vfs.Mem
+	for _, name := range []string{"ana", "bob", "cid"} {
+		olds = append(olds, v.fs.(*vfs.Mem).Clone())
+		v.request(person(v.subject(name)))
+		v.advance(disposal.Options{})
+	}
+	v.close()
+	copyInto(t, v.fs, before, "/keys")
+	check(t, v.fs.Remove("/keys/directory"))
+	v = must(reopen(t, v.fs, v.clock, v.officers, s))(t)
+	for i, old := range olds {
+		_, err := directory.Open(old, "/keys", v.keys.Secret("directory"), v.keys)
+		wantKind(t, fmt.Sprint("directory ", i), err, escrow.Erased)
+	}
+	v = v.again(s)
+	v.request(person(v.subject("dan")))
+	v.advance(disposal.Options{})
+}
+
 // TestOrdersAreBounded: requests that name more than an order can hold are divided over several, but for the end of the tenant, which takes all.
 func TestOrdersAreBounded(t *testing.T) {
 	v := found(t, settings{terms: disposal.Terms{CoolingOff: time.Hour}})

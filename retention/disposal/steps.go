@@ -85,7 +85,8 @@ func (p *Pipeline) orders(ctx context.Context, from escrow.Seq, n escrow.TreeSiz
 }
 
 // forget makes the directory forget the people of orders, durably, and returns what destroys the shares, with their number. The directory goes first: one that
-// still named a dead subject after a crash would give new messages a key that is gone. Its snapshots of before die with the shares.
+// still named a dead subject after a crash would give new messages a key that is gone. Its snapshots of before die with the shares, and if the key state is
+// an older copy, those its successors punctured die again.
 func (p *Pipeline) forget(orders []events.ErasureExecuted) (destroy func(*keystate.Tx) int, err error) {
 	if slices.ContainsFunc(orders, func(o events.ErasureExecuted) bool { return o.Tenant }) {
 		return func(tx *keystate.Tx) int {
@@ -108,15 +109,22 @@ func (p *Pipeline) forget(orders []events.ErasureExecuted) (destroy func(*keysta
 		}
 		ingest = append(ingest, o.IngestDays...)
 	}
-	if slices.ContainsFunc(orders, func(o events.ErasureExecuted) bool { return len(o.Subjects) > 0 }) {
+	renew := slices.ContainsFunc(orders, func(o events.ErasureExecuted) bool { return len(o.Subjects) > 0 })
+	if keys.Stale() && !keys.Terminated() {
+		p.cfg.Directory.Skip()
+		renew = true
+	}
+	if renew {
 		if err := p.cfg.Directory.Renew(p.cfg.Directory.Position()); err != nil {
 			return nil, err
 		}
-		refs = append(refs, p.cfg.Directory.Outdated(keys.Alive)...)
 	}
 	log := keys.Ref(keytree.KindIngestDay, 0).Tree
 	return func(tx *keystate.Tx) int {
 		n := tx.Puncture(refs...)
+		if renew && tx.PunctureRange(keytree.KindRecord, 0, 0, p.cfg.Directory.Outdated()-1) > 0 {
+			n++ // of one directory
+		}
 		for _, d := range days {
 			n += tx.PunctureRange(keytree.KindRetention, d.Class, d.From, d.To)
 		}
