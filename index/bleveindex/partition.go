@@ -31,7 +31,8 @@ type partition struct {
 	engine   *scorch.Scorch
 	applied  escrow.TreeSize // guarded by Index.applying
 	closing  chan struct{}
-	gate     sync.RWMutex // searches hold it for reading; Purge takes it to know that those before it are over
+	searches searchers
+	gate     sync.RWMutex // searches hold it for reading, whoever closes the partition for writing
 	building sync.RWMutex // held while segments are built that are to be written as one
 	change   sync.Mutex   // held by whoever deletes or replaces documents, and by Purge
 

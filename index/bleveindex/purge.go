@@ -183,9 +183,10 @@ func (p *partition) segmentFiles() (in map[string]bool, err error) {
 func (p *partition) drain(ctx context.Context, replaced []string) error {
 	ctx, cancel := context.WithTimeout(ctx, drainPatience)
 	defer cancel()
-	p.gate.Lock() // whoever gets it knows that nobody searches
+	if err := p.searches.wait(ctx); err != nil {
+		return escrow.Errorf(purgeOp, escrow.Unavailable, "waiting for searches that began before: %w", err)
+	}
 	replaced, err := p.obsolete(replaced)
-	p.gate.Unlock()
 	for err == nil && (len(replaced) > 0 || len(heldFiles(p.dir)) > 0) {
 		if err := p.flush(ctx, bleve.NewBatch()); err != nil {
 			return err

@@ -229,6 +229,51 @@ func TestPurgeBesideEverything(t *testing.T) {
 	}
 }
 
+// A purge waits for the searches before it, with patience, and those after it do not wait for either.
+func TestPurgeWaitsForSearches(t *testing.T) {
+	x := open(t, t.TempDir(), &fakeKeys{})
+	apply(t, x, hers(), index.Document{Body: "other"})
+	began, end := make(chan struct{}), make(chan struct{})
+	var slow sync.WaitGroup
+	var first sync.Once
+	slow.Go(func() {
+		search(t, x, index.Request{Hidden: func(escrow.Seq) bool {
+			first.Do(func() { close(began) })
+			<-end
+			return false
+		}})
+	})
+	<-began
+	change(t, x, bleveindex.Batch{Delete: []escrow.Seq{0}, Position: 2})
+	ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
+	defer cancel()
+	for range 2 { // the second knows of the search, too
+		if _, err := x.Purge(ctx); escrow.KindOf(err) != escrow.Unavailable {
+			t.Errorf("a purge beside a search: %v", err)
+		}
+	}
+	purged := make(chan error, 1)
+	go func() {
+		_, err := x.Purge(context.Background())
+		purged <- err
+	}()
+	for range 100 {
+		if got := search(t, x, index.Request{Query: parse(t, "other")}); got.Total != 1 {
+			t.Errorf("%d found beside a purge that waits", got.Total)
+		}
+	}
+	select {
+	case err := <-purged:
+		t.Errorf("the purge did not wait: %v", err)
+	default:
+	}
+	close(end)
+	slow.Wait()
+	if err := <-purged; err != nil {
+		t.Error(err)
+	}
+}
+
 // Keys that cannot be had stop indexing with an error, and it goes on when they are back.
 func TestKeysUnavailable(t *testing.T) {
 	keys := &failingKeys{}

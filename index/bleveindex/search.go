@@ -107,6 +107,7 @@ func (x *Index) everywhere(ctx context.Context, r index.Request, result *index.R
 func (x *Index) inPartition(ctx context.Context, p *partition, fn func(*scorch.IndexSnapshot, *compiler) error) (err error) {
 	p.gate.RLock()
 	defer p.gate.RUnlock()
+	defer p.searches.enter()()
 	s, err := p.snapshot()
 	if err != nil {
 		return err
