@@ -15,6 +15,7 @@ import (
 	"escrow"
 	"escrow/archive"
 	"escrow/events"
+	"escrow/events/officers"
 	"escrow/privacy/certificate"
 )
 
@@ -315,4 +316,20 @@ func TestBuildRefuses(t *testing.T) {
 	if _, err := certificate.Build(t.Context(), b.ledger, s.seq, b.signer); err == nil || escrow.KindOf(err) != escrow.Forged {
 		t.Errorf("certified otherwise: %v, want an error of kind forged", err)
 	}
+}
+
+// TestSignedAtTheLastMoment: a statement that was just fresh enough when it was checked still is when the event is written, a moment later.
+func TestSignedAtTheLastMoment(t *testing.T) {
+	b, s := newBook(t), sound()
+	s.replace("requested", func(b *book, s *story) {
+		b.now = b.now.Add(300 * time.Millisecond)
+		act := s.request.SignedBy(s.requester, "")
+		statement, err := officers.Sign(officers.Draft(origin, act, b.now.Add(time.Hour-officers.MaxSkew)), b.keys[s.requester])
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		s.seq = b.write(archive.KindRequest, act.SignedBy(s.requester, statement))
+	})
+	s.tell(b, "")
+	b.build(s.seq)
 }

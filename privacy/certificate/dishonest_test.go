@@ -27,7 +27,13 @@ type tree struct {
 // add appends a record with a time of the archive's choice.
 func (x *tree) add(kind archive.RecordKind, at time.Time, f events.Fact) {
 	x.t.Helper()
-	raw, err := events.Marshal(events.Event{ID: "x", Source: origin, Time: at, Fact: f})
+	x.addAt(kind, at, at, f)
+}
+
+// addAt appends a record whose event has another time than its leaf.
+func (x *tree) addAt(kind archive.RecordKind, at, event time.Time, f events.Fact) {
+	x.t.Helper()
+	raw, err := events.Marshal(events.Event{ID: "x", Source: origin, Time: event, Fact: f})
 	if err != nil {
 		x.t.Fatal(err)
 	}
@@ -99,12 +105,15 @@ func TestDishonestArchive(t *testing.T) {
 		x.add(archive.KindPurge, at.Add(time.Hour), events.IndexPurged{UpTo: upTo})
 		return x
 	}
+	ahead := &tree{t: t}
+	ahead.addAt(archive.KindErase, at, at.Add(time.Hour), order)
 	for _, test := range []struct {
 		name string
 		tree *tree
 		of   string
 		want string
 	}{
+		{"an event later than its record", ahead, origin, "time of its event"},
 		{"honest but for the statement", ledger(at, 1, 2), origin, "does not follow"},
 		{"time runs backwards", ledger(at.Add(-time.Second), 1, 2), origin, "order of the ledger"},
 		{"epoch before the order", ledger(at, 0, 2), origin, "not the one that carries the order out"},

@@ -103,7 +103,11 @@ func (s *story) take(l line) error {
 	if want := chronicle.Kind(l.event.Fact); l.header.Kind != want {
 		return s.wrong(l.seq, "the record is of kind %q, its event belongs into one of kind %q", l.header.Kind, want)
 	}
-	if err := s.roster.Check(s.origin, l.event.Fact, l.event.Time); err != nil {
+	said := l.event.Time.Truncate(time.Second)
+	if said.After(l.header.Time) { // a leaf is raised to the time of the one before, never lowered
+		return s.wrong(l.seq, "the time of its event, %s, is later than that of the record, %s", said.Format(time.RFC3339), l.header.Time.Format(time.RFC3339))
+	}
+	if err := s.roster.Check(s.origin, l.event.Fact, said); err != nil { // in whole seconds, as statements are: it was checked a moment before it was written
 		return s.wrong(l.seq, "nobody who may answers for it: %w", err)
 	}
 	if err := s.roster.Apply(archive.Record{Seq: l.seq, Header: l.header}, l.event.Fact); err != nil {
