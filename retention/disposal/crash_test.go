@@ -185,33 +185,37 @@ func TestEveryOperationFailsOnce(t *testing.T) {
 	c.close()
 	base := c.fs.(*vfs.Mem)
 	for _, fault := range []vfs.Fault{vfs.Lost, vfs.Short, vfs.Done} {
-		for n := 1; ; n++ {
-			mem := base.Clone()
-			faulty := vfs.NewFaulty(mem)
-			run, err := c.in(t, faulty)
-			check(t, err)
-			opened := faulty.Ops()
-			faulty.Fail(vfs.Plan{At: opened + n, Fault: fault, Err: errDisk})
-			_, err = run.Advance(context.Background(), disposal.Options{})
-			what := fmt.Sprintf("fault %d in operation %d", fault, n)
-			passed := faulty.Ops() < opened+n
-			faulty.Fail(vfs.Plan{})
-			if err == nil {
-				run.complete(what + ", success")
-			} else if !strings.Contains(err.Error(), "step ") {
-				t.Errorf("%s: the error does not name the step: %v", what, err)
+		t.Run(fmt.Sprint(fault), func(t *testing.T) {
+			t.Parallel()
+			for n := 1; !t.Failed() && c.failsOnce(t, base.Clone(), fault, n); n++ {
 			}
-			if _, err := run.Advance(context.Background(), disposal.Options{}); err == nil {
-				run.complete(what + ", going on")
-				run.counted(what)
-			}
-			run.close()
-			c.resumeOrComplete(t, what, mem)
-			if t.Failed() || passed {
-				break
-			}
-		}
+		})
 	}
+}
+
+// failsOnce lets operation n of an Advance fail; false if there are not so many.
+func (c *scene) failsOnce(t *testing.T, mem *vfs.Mem, fault vfs.Fault, n int) bool {
+	faulty := vfs.NewFaulty(mem)
+	run, err := c.in(t, faulty)
+	check(t, err)
+	opened := faulty.Ops()
+	faulty.Fail(vfs.Plan{At: opened + n, Fault: fault, Err: errDisk})
+	_, err = run.Advance(context.Background(), disposal.Options{})
+	what := fmt.Sprintf("fault %d in operation %d", fault, n)
+	failed := faulty.Ops() >= opened+n
+	faulty.Fail(vfs.Plan{})
+	if err == nil {
+		run.complete(what + ", success")
+	} else if !strings.Contains(err.Error(), "step ") {
+		t.Errorf("%s: the error does not name the step: %v", what, err)
+	}
+	if _, err := run.Advance(context.Background(), disposal.Options{}); err == nil {
+		run.complete(what + ", going on")
+		run.counted(what)
+	}
+	run.close()
+	c.resumeOrComplete(t, what, mem)
+	return failed
 }
 
 // counted checks that the epoch which carries an order out says how many shares were destroyed, also where the change was made and its error came after.
