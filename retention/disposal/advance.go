@@ -157,7 +157,8 @@ func (p *Pipeline) due(ctx context.Context, o Options, r *Report) (*events.Erasu
 	r.Deferred = nil
 	cases := p.dueCases(now)
 	ingest := p.dueIngestDays(now, o, r)
-	sealed, err := p.sealed(ctx, cases, len(ingest) > 0)
+	days := p.dueDays(now, o, r)
+	sealed, err := p.sealed(ctx, cases, len(ingest)+len(days) > 0)
 	if err != nil {
 		return nil, err
 	}
@@ -175,10 +176,10 @@ func (p *Pipeline) due(ctx context.Context, o Options, r *Report) (*events.Erasu
 	if order.Tenant {
 		return &events.ErasureExecuted{Scope: events.ScopeTenant, Tenant: true, Requests: order.Requests, Basis: order.Basis, Case: order.Case}, nil
 	}
-	order.Days = p.dueDays(now, o, r)
-	if sealed {
-		order.IngestDays = ingest
+	if order.Days = days; !sealed {
+		order.Days, ingest = p.beforeTheLog(days), nil
 	}
+	order.IngestDays = ingest
 	slices.Sort(order.Subjects)
 	order.Subjects, order.Messages = slices.Compact(order.Subjects), union(order.Messages)
 	return named(order), nil

@@ -26,6 +26,22 @@ func (p *Pipeline) dueDays(now time.Time, o Options, r *Report) []events.DayRang
 	return due
 }
 
+// beforeTheLog returns what of the days may end while messages wait in the log: they could not be sealed any more for a day that has ended, and nothing behind
+// them either. They arrived on days of the log that have not ended, and are kept for MinDays at least.
+func (p *Pipeline) beforeTheLog(days []events.DayRange) (safe []events.DayRange) {
+	p.state.mu.RLock()
+	defer p.state.mu.RUnlock()
+	if p.state.ingested == 0 {
+		return nil
+	}
+	for _, d := range days {
+		if d.To = min(d.To, p.state.ingested+retention.MinDays-1); d.From <= d.To {
+			safe = append(safe, d)
+		}
+	}
+	return safe
+}
+
 // nextDay returns the first day not ordered to expire. The first order is of all days since 1970, because a clock that was behind may have let something
 // arrive before the archive was founded; it has time until the day of the founding is over.
 func (s *projection) nextDay(ordered, today uint32) uint32 {

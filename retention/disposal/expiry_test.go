@@ -124,6 +124,22 @@ func TestPersonWaitsForTheLog(t *testing.T) {
 	}
 }
 
+// TestDaysWaitForTheLog: a day does not end while a message that is kept until then may wait in the log, because the sealer could not seal it any more.
+func TestDaysWaitForTheLog(t *testing.T) {
+	sealed := true
+	v := found(t, settings{sealed: func(context.Context) (bool, error) { return sealed, nil }})
+	seq := v.putClass(1, 100, "principal", "ana")
+	v.move(99 * 24 * time.Hour)
+	v.advance(disposal.Options{ClockIsRight: true})
+	sealed = false
+	v.move(3 * 24 * time.Hour)
+	v.advance(disposal.Options{ClockIsRight: true})
+	v.want("while messages wait in the log", seq, "body of ana|ana")
+	sealed = true
+	v.advance(disposal.Options{ClockIsRight: true})
+	v.want("when they are sealed", seq, "")
+}
+
 // TestFoundedWithAWrongClock: an archive that was founded years ahead lets messages expire when its clock is right.
 func TestFoundedWithAWrongClock(t *testing.T) {
 	v := found(t, settings{})
