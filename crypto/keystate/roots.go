@@ -31,7 +31,7 @@ func (s *store) wrap(ctx context.Context, c *content, sealer []byte) (*header, e
 		}
 		if h.kek {
 			if w, err = s.cfg.KEK.Encrypt(w, h.associated()); err != nil {
-				return nil, escrow.Errorf("keystate.Update", outage(err), "the tenant's own key did not wrap: %w", err)
+				return nil, unwrapped(err)
 			}
 		}
 		if len(w) > maxWrapBytes {
@@ -40,6 +40,21 @@ func (s *store) wrap(ctx context.Context, c *content, sealer []byte) (*header, e
 		h.wraps = append(h.wraps, w)
 	}
 	return h, nil
+}
+
+// encrypts asks the tenant's own key, if there is one, before roots are made that only it can make use of.
+func (s *store) encrypts() error {
+	if s.cfg.KEK == nil {
+		return nil
+	}
+	if _, err := s.cfg.KEK.Encrypt([]byte{0}, (&header{}).associated()); err != nil {
+		return unwrapped(err)
+	}
+	return nil
+}
+
+func unwrapped(err error) error {
+	return escrow.Errorf("keystate.Update", outage(err), "the tenant's own key did not wrap: %w", err)
 }
 
 // unwrap returns the bytes a state is sealed under, from the first root store that has them. Stores may have been added, removed or put in another order

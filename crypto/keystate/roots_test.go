@@ -307,6 +307,23 @@ func TestTenantKey(t *testing.T) {
 	}
 }
 
+// TestTenantKeyThatOnlyOpens: each start with a key that does not encrypt would leave a root that nothing is under, until the stores are full.
+func TestTenantKeyThatOnlyOpens(t *testing.T) {
+	r := newRig(t, vfs.NewMem(), 2)
+	r.kek = &xorKEK{key: 3}
+	r.create(t)
+	for range 3 {
+		s := r.reopen(t)
+		r.kek.(*xorKEK).fail = errors.New("may not encrypt")
+		wantKind(t, "a puncture", s.Update(func(tx *keystate.Tx) error { tx.Puncture(subject(1)); return nil }), escrow.Unavailable)
+		r.kek.(*xorKEK).fail = nil
+		if live := liveRoots(t, s); !slices.Equal(live, []uint64{1, 1}) {
+			t.Fatalf("the roots of epochs %v live", live)
+		}
+	}
+	update(t, r.reopen(t), puncture(1))
+}
+
 func TestStoresComeAndGo(t *testing.T) {
 	r := newRig(t, vfs.NewMem(), 1)
 	s := r.create(t)

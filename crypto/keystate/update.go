@@ -112,6 +112,9 @@ func (s *State) begin(ctx context.Context, c *content, known survey) error {
 	if err := s.store.reserve(c); err != nil {
 		return err
 	}
+	if err := s.store.encrypts(); err != nil {
+		return err
+	}
 	c.epoch, s.begun = next, next
 	if err := c.retire(known.live, s.store.cfg.Now()); err != nil {
 		return err
