@@ -257,8 +257,8 @@ var mutants = []mutant{
 	{
 		trap: "19 a day of the log ends before its messages are sealed",
 		file: "retention/disposal/advance.go",
-		old:  "\tif sealed {\n\t\torder.IngestDays = ingest\n\t}\n",
-		new:  "\torder.IngestDays = ingest\n",
+		old:  "order.Days, ingest = p.beforeTheLog(days), nil",
+		new:  "order.Days = p.beforeTheLog(days)",
 		test: "./retention/disposal TestIngestDays",
 	},
 	{
