@@ -227,6 +227,9 @@ func (s *story) attested(held []Held) []Claim {
 	if s.requested != nil {
 		attest([]escrow.Seq{s.requested.seq}, "The figures of the preview are those of the archive when the request was made.")
 	}
+	if s.ordered != nil && s.requested != nil {
+		attest([]escrow.Seq{s.ordered.seq}, "Nobody withdrew the request before the order.")
+	}
 	if s.hidden != nil {
 		attest([]escrow.Seq{s.hidden.seq}, "From the restriction on, no search, view or export returned what the request concerns, but for messages under a hold.")
 	}
