@@ -63,7 +63,9 @@ func TestErasureOfAPerson(t *testing.T) {
 	if st.Keys == nil || st.Keys.Epoch != 9 || *st.Keys.Before != 8 || *st.Keys.Cleaned != 10 || st.Keys.Shares != 1 || st.Index.Redacted != 2 || len(st.Roots) != 12 {
 		t.Errorf("keys %+v, index %+v, roots %+v", st.Keys, st.Index, st.Roots)
 	}
-	if !slices.ContainsFunc(st.Claims, func(c certificate.Claim) bool { return c.Basis == certificate.Attested && strings.Contains(c.Text, "withdrew") }) {
+	if !slices.ContainsFunc(st.Claims, func(c certificate.Claim) bool {
+		return c.Basis == certificate.Attested && strings.Contains(c.Text, "withdrew")
+	}) {
 		t.Error("it does not say that nothing proves that nobody withdrew the request")
 	}
 	for _, claim := range st.Claims {
