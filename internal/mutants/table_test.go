@@ -380,4 +380,18 @@ var mutants = []mutant{
 		new:  "_ = t",
 		test: "./crypto/directory TestAssignLookupForget",
 	},
+	{
+		trap: "14 a person who is restricted is found until the index has followed",
+		file: "index/bleveindex/exclude.go",
+		old:  "if len(r.Exclude) > 0 {",
+		new:  "if len(r.Exclude) < 0 {",
+		test: "./index/bleveindex TestExclude",
+	},
+	{
+		trap: "14 a message that is hidden is found",
+		file: "index/bleveindex/exclude.go",
+		old:  "return &visible{Searcher: s, values: values, hidden: r.Hidden}, nil",
+		new:  "return &visible{Searcher: s, values: values, hidden: func(escrow.Seq) bool { return false }}, nil",
+		test: "./index/bleveindex TestExclude",
+	},
 }
