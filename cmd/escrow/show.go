@@ -116,6 +116,7 @@ func printMessage(w io.Writer, r server.ShowAnswer) {
 	line("tags", strings.Join(m.Tags, ", "))
 	for _, at := range m.Attachments {
 		line("file", fmt.Sprintf("%s (%s, %d bytes)", at.Name, at.MediaType, at.Bytes))
+		line("spoken", at.Transcript)
 	}
 	line("partial", strings.Join(r.Defects, "; "))
 	if r.Gone > 0 {
