@@ -11,6 +11,7 @@ import (
 	"escrow/server"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/mod/sumdb/note"
 )
 
 func (a *app) eraseStatus() *cobra.Command {
@@ -125,6 +126,9 @@ controller or a provider. Exit code 3 if the certificate does not hold.`}
 		b, err := readBounded(files[0])
 		if err != nil {
 			return err
+		}
+		if _, err := note.NewVerifier(key); err != nil { // says nothing about the certificate
+			return usage("--key is no verifier key of an archive, name+hash+base64: %v", err)
 		}
 		report, err := certificate.Verify(b, key)
 		if err != nil {
