@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"escrow"
@@ -132,6 +133,9 @@ func (a *app) keptCheckpoints(files []string) ([]string, error) {
 		b, err := vfs.ReadFile(a.fs, name, maxCheckpointFile)
 		if err != nil {
 			return nil, escrow.Errorf("escrow", escrow.KindOf(err), "read the checkpoint: %w", err)
+		}
+		if !strings.Contains(string(b), "\n— ") { // only what has a signature is worth comparing, or repeating in an error
+			return nil, escrow.Errorf("escrow", escrow.Invalid, "%s holds no signed checkpoint; escrow backup prints one of five lines, escrow status --json has it, too", name)
 		}
 		kept = append(kept, string(b))
 	}
