@@ -9,6 +9,7 @@ import (
 	"mime"
 	"strings"
 	"sync"
+	"time"
 	"unicode/utf8"
 
 	"escrow"
@@ -55,6 +56,7 @@ func (g *Gate) Admit(_ context.Context, a *natslog.Arrival) (natslog.Admission, 
 	if !ok {
 		return natslog.Admission{}, escrow.Errorf("ingest.Admit", escrow.NotFound, `there is no tenant %q here; create it with "escrow init --tenant %s"`, a.Tenant, a.Tenant)
 	}
+	a.Received = e.notBefore(a.Received)
 	env, err := e.envelope(a)
 	if err != nil {
 		return natslog.Admission{}, err
@@ -73,6 +75,14 @@ func (g *Gate) Admit(_ context.Context, a *natslog.Arrival) (natslog.Admission, 
 	return natslog.Admission{
 		Plain: plain, Once: once, ChannelTag: e.tagMACs.tag(e.TagKey, string(env.Channel)), Content: fingerprint(env), Known: known, Seq: uint64(seq),
 	}, nil
+}
+
+// notBefore returns the time of arrival by a clock that does not go back: the keys of days the ledger has passed may be gone.
+func (e *Entrance) notBefore(t time.Time) time.Time {
+	if last := e.Ledger.LastTime(); t.Before(last) {
+		return last
+	}
+	return t
 }
 
 // Seal encrypts an envelope under the share of its ingest day.

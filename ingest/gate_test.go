@@ -2,8 +2,10 @@ package ingest_test
 
 import (
 	"bytes"
+	"context"
 	"strings"
 	"testing"
+	"time"
 
 	"escrow"
 	"escrow/events/natslog"
@@ -225,5 +227,24 @@ func TestGateSeals(t *testing.T) {
 	sealed := must(v.gate().Seal("acme", 20_000, []byte("head"), []byte("a secret word")))(t)
 	if bytes.Contains(sealed, []byte("secret")) {
 		t.Error("the log entry is readable")
+	}
+}
+
+// TestGateClockGoesBack: by a clock that was set back a message would be sealed for a day whose key may be gone, and be due on one that is over.
+func TestGateClockGoesBack(t *testing.T) {
+	v := newVault(t, nil, nil)
+	seq := v.chat("chat", talk("1", "a text", "email:ana@example.org", "email:bo@example.org"))
+	last := v.read(seq).Header.Time
+	for _, tt := range []struct{ arrives, want time.Time }{
+		{last.AddDate(-1, 0, 0), last},
+		{last.Add(-time.Second), last},
+		{last.Add(time.Millisecond), last.Add(time.Millisecond)},
+	} {
+		a := natslog.Arrival{Tenant: v.name, Channel: "chat", Received: tt.arrives, Data: []byte(talk("2", "a text", "email:ana@example.org", "email:bo@example.org"))}
+		adm := must(v.gate().Admit(context.Background(), &a))(t)
+		env := must(ingest.ParseEnvelope(adm.Plain))(t)
+		if !a.Received.Equal(tt.want) || !env.Received.Equal(tt.want) {
+			t.Errorf("what arrives at %v is taken in at %v and %v, want %v", tt.arrives, a.Received, env.Received, tt.want)
+		}
 	}
 }

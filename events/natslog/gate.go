@@ -10,7 +10,7 @@ import (
 // Gate decides what the intake takes and seals it. ingest implements it. Its methods are called concurrently.
 type Gate interface {
 	// Admit checks one arrival completely: form, size, authority, consent, duplicates in the ledger. Its errors are answered to the publisher, so
-	// they name field, problem and remedy, and hold no content. It must not keep the arrival.
+	// they name field, problem and remedy, and hold no content. It must not keep the arrival, and may set its time forward.
 	Admit(ctx context.Context, a *Arrival) (Admission, error)
 	// Seal seals plain under the tenant's key of a day, bound to aad.
 	Seal(t escrow.Tenant, day uint32, aad, plain []byte) ([]byte, error)
