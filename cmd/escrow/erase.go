@@ -86,10 +86,10 @@ func (a *app) erasePreview() *cobra.Command {
 func printPreview(w io.Writer, scope string, n events.Counts) error {
 	fmt.Fprintf(w, "erasing %s makes %d messages unreadable and takes the identity out of %d others\n", targetName(scope), n.Dies, n.LosesIdentity)
 	if n.DiesOfOthers > 0 {
-		fmt.Fprintf(w, "of those that become unreadable, %d are unreadable for other people as well (rule of the channel: docs/publishing.md)\n", n.DiesOfOthers)
+		fmt.Fprintf(w, "of those that become unreadable, %d were written by somebody else and go by the rule of their channel (docs/publishing.md, Rules of a channel)\n", n.DiesOfOthers)
 	}
 	if n.Stays > 0 {
-		fmt.Fprintf(w, "%d messages stay although the person takes part in them%s\n", n.Stays, because(n.Why))
+		fmt.Fprintf(w, "%d messages stay for others who take part in them, without name and address of the person%s\n", n.Stays, because(n.Why))
 	}
 	if n.Held > 0 {
 		fmt.Fprintf(w, "%d messages stay readable under a hold until it is released\n", n.Held)
@@ -223,7 +223,7 @@ func printDifference(w io.Writer, asked, now events.Counts) error {
 		what      string
 		then, now uint64
 	}{
-		{"become unreadable", asked.Dies, now.Dies}, {"become unreadable for others as well", asked.DiesOfOthers, now.DiesOfOthers},
+		{"become unreadable", asked.Dies, now.Dies}, {"written by somebody else become unreadable", asked.DiesOfOthers, now.DiesOfOthers},
 		{"lose the identity", asked.LosesIdentity, now.LosesIdentity}, {"stay", asked.Stays, now.Stays}, {"are held", asked.Held, now.Held},
 	} {
 		if c.then != c.now {
