@@ -43,6 +43,10 @@ func (a *app) doctorCommand() *cobra.Command {
 			return err
 		}
 		found := append(a.examineRoots(cfg), examineSwap(), examineDumps())
+		if cfg.Erasure.terms().KeepRoots == 0 {
+			found = append(found, examination{"backups", doubtful, "keep_roots_days is 0: each backup of the keys is worthless after the next destruction of keys, " +
+				"expiry included, often within a day"})
+		}
 		err = a.with(c.Context(), func(api server.API) error {
 			status, err := api.Status(c.Context(), server.StatusRequest{Tenant: escrow.Tenant(a.tenant)})
 			if err == nil {
