@@ -31,8 +31,9 @@ Everything is compared with its digest and the whole ledger is verified. Then th
 before anything can be read, and a ledger or keys that are older than what the root stores or the kept checkpoints know are refused. The search index is
 built anew. A restore that was interrupted is repeated with the same command; until it is complete the directory is no archive.
 
-Once an archive is restored, its root stores know it, and the directory it was in before is refused. To see whether a backup would do, use --rehearse: it
-copies and checks everything and opens the keys, then stops, so that the archive in use notices nothing.
+Once an archive is restored, never open the directory it was in before: it is refused only when its ledger is shorter than the root stores remember, and
+until then the two would write two histories. To see whether a backup would do, use --rehearse: it copies and checks everything and opens the keys, then
+stops, so that the archive in use notices nothing.
 
 The roots of the keys are in no backup. Where they lie in files, --roots is the folder that has them; it is used where it is, and written into the
 configuration. Step by step: docs/backup.md.`
