@@ -143,6 +143,9 @@ func (a *app) restore(ctx context.Context, o restoreOptions) (restored, error) {
 		return restored{}, escrow.Errorf("escrow", escrow.KindOf(err), "everything is restored in %s, but it stays sealed: %w", a.dir, err)
 	}
 	for _, t := range n.tenants {
+		if err == nil {
+			err = t.Disposal.TakeOver(ctx)
+		}
 		if err == nil && t.Indexer != nil { // nothing is indexed of a tenant that was erased as a whole
 			err = t.Indexer.Follow(ctx, t.Ledger.Size())
 		}

@@ -155,6 +155,22 @@ func (c *content) retire(live []uint64, now time.Time) error {
 	return nil
 }
 
+// Remember tells every root store, of which no backup has a copy, that the ledger has this many records, so that a ledger that has fewer is known as an
+// older copy. It is told the size of each new epoch anyway; this is for what the epoch itself adds. Refused with kind Conflict while the state is stale.
+func (s *State) Remember(ctx context.Context, size escrow.TreeSize) error {
+	s.updating.Lock()
+	defer s.updating.Unlock()
+	if s.Stale() {
+		return escrow.Errorf("keystate.Remember", escrow.Conflict, "this key state is an older copy: what it says of the ledger does not count")
+	}
+	for i, root := range s.store.cfg.Roots {
+		if err := root.Create(ctx, s.Epoch(), size); err != nil {
+			return needed(i, err)
+		}
+	}
+	return nil
+}
+
 // DestroyRoots destroys in every root store the roots retired at that time or before, and returns their epochs. An epoch that failed in one store stays
 // in the list, and the next call goes on. An epoch below the present one that is not in Retired has been destroyed: so it can be told after a crash
 // which were. A root that was retired in the future, by a clock that was ahead, counts as retired now. Errors of kind Unavailable: some roots may be

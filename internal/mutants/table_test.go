@@ -394,4 +394,11 @@ var mutants = []mutant{
 		new:  "return &visible{Searcher: s, values: values, hidden: func(escrow.Seq) bool { return false }}, nil",
 		test: "./index/bleveindex TestExclude",
 	},
+	{
+		trap: "15 two copies of an archive go on",
+		file: "retention/disposal/steps.go",
+		old:  "\tp.remember(ctx)\n",
+		new:  "\t_ = p.remember\n",
+		test: "./retention/disposal TestTakeOver",
+	},
 }

@@ -87,6 +87,27 @@ func rolledBack(format string, args ...any) error {
 	return escrow.Errorf("disposal.Gate", escrow.Forged, format, args...)
 }
 
+// TakeOver begins an epoch, by which the root stores know that it is this archive that goes on: the one it was copied from is refused from then on, unless it
+// has more records. Call it once after a restore.
+func (p *Pipeline) TakeOver(ctx context.Context) error {
+	if p.state.terminated() {
+		return nil
+	}
+	if err := p.ready(); err != nil {
+		return err
+	}
+	p.work.Lock()
+	defer p.work.Unlock()
+	err := p.cfg.Keys.Update(func(tx *keystate.Tx) error {
+		tx.Rotate()
+		return nil
+	})
+	if err != nil {
+		return at("take over", err)
+	}
+	return at("take over", p.commitEpoch(ctx))
+}
+
 // KeepSize writes the size of the ledger into the key state, by which a ledger restored alone from an older copy is noticed. Call it before closing.
 func (p *Pipeline) KeepSize() error {
 	size := p.cfg.Ledger.Size()

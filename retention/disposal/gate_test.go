@@ -9,6 +9,7 @@ import (
 	"escrow"
 	"escrow/crypto/keystate"
 	"escrow/crypto/keytree"
+	"escrow/crypto/rootstore"
 	"escrow/internal/vfs"
 	"escrow/retention/disposal"
 )
@@ -206,4 +207,22 @@ func TestGateRenewsTheKeysOfIndexFiles(t *testing.T) {
 	if again.keys.Stale() {
 		t.Error("the older copy is still one")
 	}
+}
+
+// TestTakeOver: of two copies of an archive under the same roots one goes on, and the other is refused.
+func TestTakeOver(t *testing.T) {
+	roots := fileStore(t, vfs.NewMem())
+	s := settings{stores: func(vfs.FS, *clock) []rootstore.Store { return []rootstore.Store{roots} }}
+	v := found(t, s)
+	v.putClass(1, 100, "principal", "ana", "bob")
+	v.close()
+	former := v.fs.(*vfs.Mem).Clone()
+	v = must(reopen(t, v.fs, v.clock, v.officers, s))(t)
+	check(t, v.TakeOver(ctx()))
+	v.close()
+	_, err := reopen(t, former, v.clock, v.officers, s)
+	wantKind(t, "the former copy", err, escrow.Forged, "rolled back")
+	v = must(reopen(t, v.fs, v.clock, v.officers, s))(t)
+	v.request(person(v.subject("ana")))
+	v.advance(disposal.Options{})
 }

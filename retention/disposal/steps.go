@@ -174,7 +174,16 @@ func (p *Pipeline) commitEpoch(ctx context.Context) error {
 		return err
 	}
 	p.destroyed, p.uncounted = 0, false
+	p.remember(ctx)
 	return nil
+}
+
+// remember tells the root stores of the record that commits an epoch: a copy of the archive that does not have it is not the one that went on. It comes after
+// the fact and is told again with the next epoch, so a store that does not answer holds up nothing.
+func (p *Pipeline) remember(ctx context.Context) {
+	if err := p.cfg.Keys.Remember(ctx, p.cfg.Ledger.Size()); err != nil {
+		p.cfg.Logger.Warn("a root store does not remember the newest records", "records", p.cfg.Ledger.Size(), "err", err)
+	}
 }
 
 // trees returns the number of key trees without which something in the ledger could not be opened: all but those of earlier index files.
