@@ -19,7 +19,7 @@ func (k guardedKeys) Share(ref keytree.Ref) (keytree.Share, error) {
 	share, err := k.Keys.Share(ref)
 	if err == nil && k.guard.Restricted(k.seq, ref) {
 		clear(share[:])
-		err = escrow.Errorf("ingest.Open", escrow.Denied, "restricted: an erasure of it was approved and is being carried out")
+		err = escrow.Errorf("ingest.Open", escrow.Denied, "restricted: an erasure of it is approved")
 	}
 	return share, err
 }

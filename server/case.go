@@ -231,6 +231,9 @@ func (t *Tenant) pending(c disposal.Case, now time.Time) []string {
 // rootsDue is when the last root is gone that opens a key state from before a case.
 func (t *Tenant) rootsDue(c disposal.Case) time.Time {
 	terms := t.Disposal.Terms()
+	if c.Request.Scope == events.ScopeTenant { // whose roots are not kept
+		return c.Committed.At.Add(terms.Wait).UTC()
+	}
 	return c.Committed.At.Add(terms.KeepRoots + terms.Wait).UTC()
 }
 

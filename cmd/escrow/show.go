@@ -54,7 +54,7 @@ func (a *app) writeOriginal(answer server.ShowAnswer) error {
 	case answer.State == "erased":
 		return escrow.Errorf("escrow", escrow.Erased, "record %d was erased; its original bytes can no longer be read by anybody", answer.ID)
 	case answer.State == "restricted":
-		return escrow.Errorf("escrow", escrow.Denied, "record %d is shown to nobody: its erasure is approved and is being carried out", answer.ID)
+		return escrow.Errorf("escrow", escrow.Denied, "record %d is shown to nobody: its erasure is approved; escrow erase status says when it is carried out", answer.ID)
 	case answer.Message == nil:
 		return escrow.Errorf("escrow", escrow.NotFound, "record %d is an event of the archive (%s) and has no original bytes", answer.ID, answer.Kind)
 	}
@@ -78,7 +78,7 @@ func printRecord(w io.Writer, r server.ShowAnswer) error {
 	case r.State == "erased":
 		fmt.Fprintln(w, "erased    its retention period is over; the content can no longer be read by anybody")
 	case r.State == "restricted":
-		fmt.Fprintln(w, "restricted  its erasure is approved and is being carried out; it is shown to nobody")
+		fmt.Fprintln(w, "restricted  its erasure is approved; it is shown to nobody, and erase status says when it is carried out")
 	case r.Message != nil:
 		printMessage(w, r)
 	default:

@@ -237,7 +237,11 @@ func (s *story) attested(held []Held) []Claim {
 		attest(nil, "The facets counted under holds, and no others, were kept readable for the purpose of those holds.")
 	}
 	if s.committed != nil {
-		attest([]escrow.Seq{s.committed.seq}, "The key state of this epoch cannot derive the shares the order names: %d were destroyed with this change. What they encrypted is unreadable, for the operator too.", s.committed.fact.Shares)
+		lost := fmt.Sprintf("the shares the order names: %d were", s.committed.fact.Shares)
+		if s.ordered.fact.Tenant {
+			lost = "any share: every key of the tenant was"
+		}
+		attest([]escrow.Seq{s.committed.seq}, "The key state of this epoch cannot derive %s destroyed with this change. What they encrypted is unreadable, for the operator too.", lost)
 	}
 	if s.purged != nil {
 		attest([]escrow.Seq{s.purged.seq}, "No file of the search index holds a word of what was destroyed, unless a message that stays has it too, and the keys of the files replaced are destroyed.")
