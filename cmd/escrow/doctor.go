@@ -42,7 +42,7 @@ func (a *app) doctorCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		found := append(a.examineRoots(cfg), examineSwap(), examineDumps())
+		found := append(a.examineRoots(cfg), examineSwap(), examineDumps(), a.examineOfficers())
 		if cfg.Erasure.terms().KeepRoots == 0 {
 			found = append(found, examination{"backups", doubtful, "keep_roots_days is 0: each backup of the keys is worthless after the next destruction of keys, " +
 				"expiry included, often within a day"})
@@ -114,6 +114,21 @@ func (a *app) examineFolder(dir string, acceptWeak bool) examination {
 		e.Detail += ", as the data: a copy of the whole disk takes keys and roots together; put them apart with escrow init --roots"
 	}
 	return e
+}
+
+// examineOfficers looks for keys of officers that were not handed over: whoever can read two of them is two officers.
+func (a *app) examineOfficers() examination {
+	keys, err := filepath.Glob(a.officerPath("*"))
+	switch {
+	case err != nil:
+		return examination{"officers", broken, oneLine(err.Error())}
+	case len(keys) == 0:
+		return examination{"officers", sound, "no officer's key lies in the data directory"}
+	case len(keys) == 1:
+		return examination{"officers", doubtful, keys[0] + " is not handed over yet"}
+	}
+	return examination{"officers", doubtful, fmt.Sprintf("the keys of %d officers lie in %s: whoever can read them needs nobody else to erase; hand them over and remove them here",
+		len(keys), filepath.Dir(keys[0]))}
 }
 
 // The places where Linux says what may leave memory.
