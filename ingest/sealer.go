@@ -279,9 +279,10 @@ func (s *Sealer) append(ctx context.Context, deliveries []natslog.Delivery) (tag
 }
 
 // appendSome appends as many of the plans as fit into one batch, at least one, and returns how many. Records are sealed for the number they will have, so
-// when an event was written meanwhile they are sealed again.
+// when an event was written meanwhile they are sealed again, half as many each time: an erasure or a large hold writes many events, and one record is sealed
+// in the time between two.
 func (s *Sealer) appendSome(ctx context.Context, plans []plan) (int, error) {
-	for range sealAttempts {
+	for range appendAttempts {
 		size := s.Ledger.Size()
 		entries, err := s.entries(ctx, escrow.Seq(size), plans)
 		if err != nil {
@@ -294,9 +295,13 @@ func (s *Sealer) appendSome(ctx context.Context, plans []plan) (int, error) {
 		if escrow.KindOf(err) != escrow.Conflict || s.Ledger.Size() == size {
 			return 0, err
 		}
+		plans = plans[:(len(plans)+1)/2]
 	}
-	return 0, escrow.Errorf("ingest.Seal", escrow.Internal, "other records kept coming between")
+	return 0, escrow.Errorf("ingest.Seal", escrow.Unavailable, "other records kept coming between; it is tried again")
 }
+
+// appendAttempts bounds how often a batch is sealed again because an event came between.
+const appendAttempts = 100
 
 // plan is one record to be: an incident, or else a message.
 type plan struct {

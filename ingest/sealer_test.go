@@ -395,7 +395,12 @@ func TestErasureRacesSealing(t *testing.T) {
 	}
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	for waiting := uint64(1); waiting > 0; <-tick.C {
+	for waiting := uint64(1); waiting > 0; {
+		select {
+		case err := <-halted:
+			t.Fatalf("the sealer halted: %v", err)
+		case <-tick.C:
+		}
 		var err error
 		if waiting, err = s.Waiting(ctx); err != nil {
 			t.Fatal(err)
@@ -414,6 +419,36 @@ func TestErasureRacesSealing(t *testing.T) {
 		t.Errorf("incidents: %v", got)
 	}
 	t.Logf("%d present, %d erased, %d records", present, erased, c.ledger.Size())
+}
+
+// TestSealerBetweenEvents seals a batch that takes longer than the pauses between events, as those of a large hold have them on a disk.
+func TestSealerBetweenEvents(t *testing.T) {
+	c := newCourier(t)
+	s := c.newSealer()
+	var entries [][]byte
+	for i := range 200 {
+		entries = append(entries, c.entry("chat", fmt.Sprint(i), "x"))
+	}
+	c.commit(entries...)
+	ctx, stop := context.WithCancel(context.Background())
+	var writer sync.WaitGroup
+	defer writer.Wait()
+	defer stop()
+	writer.Go(func() {
+		tick := time.NewTicker(3 * time.Millisecond)
+		defer tick.Stop()
+		for ctx.Err() == nil {
+			<-tick.C
+			if _, err := c.ledger.Append(context.Background(), []archive.Entry{must(c.book.Entry(events.IndexPurged{}))(t)}); err != nil {
+				t.Error(err)
+				return
+			}
+		}
+	})
+	drain(t, s)
+	if got := len(c.ids()); got != len(entries) {
+		t.Errorf("%d of %d messages are sealed", got, len(entries))
+	}
 }
 
 // spoiler is a key state that fails once, and cancels the round at that moment.
