@@ -291,9 +291,9 @@ func (t *Tenant) classes() []RetentionClass {
 
 // purged says what was cleaned, and what was found dead.
 func purged(f events.IndexPurged) string {
-	text := fmt.Sprintf("index: %d documents removed, %d rewritten, keys of %d files destroyed", f.Removed, f.Redacted, f.Files)
+	text := fmt.Sprintf("index: %d removed, %d rewritten, %d file keys gone", f.Removed, f.Redacted, f.Files)
 	if c := f.Counted; c != nil {
-		text += fmt.Sprintf("; ledger read again: %d parts of %d messages are dead, %d are held, %d stay for others", c.Dead, c.Messages, c.Held, c.Others)
+		text += fmt.Sprintf("; ledger: %d parts dead, %d held", c.Dead, c.Held)
 	}
 	return text
 }
