@@ -99,7 +99,7 @@ func closedBy(epoch uint64, failures []error) error {
 	case has(escrow.NotFound, escrow.Corrupt):
 		return escrow.Errorf("keystate.Open", escrow.Corrupt, "no root store has the root of epoch %d, without which the key state cannot be opened: %w", epoch, all)
 	}
-	return escrow.Errorf("keystate.Open", escrow.Forged, "the key state does not belong to its root: %w", all)
+	return escrow.Errorf("keystate.Open", escrow.Forged, "the key state does not belong to its root: it was changed, damaged or mixed up with another; restore it from the newest backup of the keys: %w", all)
 }
 
 // outage returns the kind of a failure of the tenant's own key: key services return errors of their own.
